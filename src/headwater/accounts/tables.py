@@ -1,0 +1,123 @@
+"""Tables of people, organisations, credentials and rights."""
+
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text
+
+from headwater.db import JsonText, UtcDateTime, metadata
+
+# People and organisations share one table, so that one unique index keeps one namespace. Rows are never deleted: a
+# name is never given to someone else.
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(96), nullable=False),
+    Column("name_key", String(96), nullable=False, unique=True),  # case-folded: look-alikes in case are one name
+    Column("full_name", Text, nullable=False, server_default=""),
+    Column("details", Text, nullable=False, server_default=""),
+    Column("email", Text),
+    Column("is_site_admin", Boolean, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("suspended_at", UtcDateTime),
+    CheckConstraint("kind in ('person', 'organisation')", name="known_kind"),
+    sqlite_autoincrement=True,
+)
+
+password = Table(
+    "password",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("hash", Text, nullable=False),  # argon2id, PHC string
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # sha256 of the cookie's secret
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("csrf", String(64), nullable=False),
+    Column("user_agent", Text, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # sha256 of the whole token
+    Column("hint", String(16), nullable=False),  # first and last letters, to tell one from another
+    Column("role", String(8), nullable=False),
+    Column("grants", JsonText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    CheckConstraint("role in ('read', 'write', 'admin', 'fine')", name="known_role"),
+    sqlite_autoincrement=True,
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("org_id", ForeignKey("account.id"), primary_key=True),
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("role", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Index("ix_membership_account", "account_id"),
+)
+
+# One-time links: the first admin, an invitation to the site or to an organisation, a password reset.
+one_time_link = Table(
+    "one_time_link",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("purpose", String(16), nullable=False),
+    Column("account_id", ForeignKey("account.id")),  # whose password; None for invitations to strangers
+    Column("org_id", ForeignKey("account.id")),
+    Column("role", Integer),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("created_by", ForeignKey("account.id")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    CheckConstraint("purpose in ('first_admin', 'site', 'org', 'reset')", name="known_purpose"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("linked_at", UtcDateTime, nullable=False),
+)
+
+# Access to gated repositories. The repository's table lives above, so its id is a plain number here.
+access_request = Table(
+    "access_request",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repo_id", Integer, nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("fields", JsonText, nullable=False),
+    Column("rejection_reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("handled_at", UtcDateTime),
+    Column("handled_by", ForeignKey("account.id")),
+    Index("uq_access_request_repo_account", "repo_id", "account_id", unique=True),
+    CheckConstraint("status in ('pending', 'accepted', 'rejected')", name="known_status"),
+    sqlite_autoincrement=True,
+)
+
+site_setting = Table(
+    "site_setting",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", JsonText, nullable=False),
+)

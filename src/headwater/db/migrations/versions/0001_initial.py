@@ -1,0 +1,259 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+
+    op.create_table(
+        "account",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=96), nullable=False),
+        sa.Column("name_key", sa.String(length=96), nullable=False),
+        sa.Column("full_name", sa.Text(), server_default="", nullable=False),
+        sa.Column("details", sa.Text(), server_default="", nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("is_site_admin", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("suspended_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("kind in ('person', 'organisation')", name=op.f("ck_account_known_kind")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
+        sa.UniqueConstraint("name_key", name=op.f("uq_account_name_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "blob",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("layout", sa.String(length=8), nullable=False),
+        sa.Column("xet_hash", sa.String(length=64), nullable=True),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("condemned_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("layout in ('plain', 'xet')", name=op.f("ck_blob_known_layout")),
+        sa.CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name=op.f("ck_blob_known_state")),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blob")),
+    )
+    op.create_index(op.f("ix_blob_xet_hash"), "blob", ["xet_hash"], unique=False)
+    op.create_table(
+        "lfs_pointer",
+        sa.Column("oid", sa.String(length=40), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("oid", name=op.f("pk_lfs_pointer")),
+    )
+    op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
+    op.create_table(
+        "site_setting",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_site_setting")),
+    )
+    op.create_table(
+        "access_request",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=8), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("rejection_reason", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("handled_at", sa.BigInteger(), nullable=True),
+        sa.Column("handled_by", sa.Integer(), nullable=True),
+        sa.CheckConstraint(
+            "status in ('pending', 'accepted', 'rejected')", name=op.f("ck_access_request_known_status")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_access_request_account_id")),
+        sa.ForeignKeyConstraint(["handled_by"], ["account.id"], name=op.f("fk_access_request_handled_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_request")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("uq_access_request_repo_account", "access_request", ["repo_id", "account_id"], unique=True)
+    op.create_table(
+        "identity",
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("linked_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_identity_account_id")),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_identity")),
+    )
+    op.create_index(op.f("ix_identity_account_id"), "identity", ["account_id"], unique=False)
+    op.create_table(
+        "membership",
+        sa.Column("org_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_membership_account_id")),
+        sa.ForeignKeyConstraint(["org_id"], ["account.id"], name=op.f("fk_membership_org_id")),
+        sa.PrimaryKeyConstraint("org_id", "account_id", name=op.f("pk_membership")),
+    )
+    op.create_index("ix_membership_account", "membership", ["account_id"], unique=False)
+    op.create_table(
+        "one_time_link",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=True),
+        sa.Column("org_id", sa.Integer(), nullable=True),
+        sa.Column("role", sa.Integer(), nullable=True),
+        sa.Column("note", sa.Text(), server_default="", nullable=False),
+        sa.Column("created_by", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "purpose in ('first_admin', 'site', 'org', 'reset')", name=op.f("ck_one_time_link_known_purpose")
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_one_time_link_account_id")),
+        sa.ForeignKeyConstraint(["created_by"], ["account.id"], name=op.f("fk_one_time_link_created_by")),
+        sa.ForeignKeyConstraint(["org_id"], ["account.id"], name=op.f("fk_one_time_link_org_id")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_one_time_link")),
+    )
+    op.create_table(
+        "password",
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_password_account_id")),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_password")),
+    )
+    op.create_table(
+        "repository",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("owner_id", sa.Integer(), nullable=False),
+        sa.Column("namespace", sa.String(length=96), nullable=False),
+        sa.Column("name", sa.String(length=96), nullable=False),
+        sa.Column("sdk", sa.String(length=16), nullable=True),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.Column("gated", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("is_disabled", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("default_branch", sa.Text(), server_default="main", nullable=False),
+        sa.Column("head_commit", sa.String(length=40), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("prune_epoch", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_by", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_likes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("n_downloads", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("trending_score", sa.Float(), server_default="0", nullable=False),
+        sa.CheckConstraint("gated in ('', 'auto', 'manual')", name=op.f("ck_repository_known_gate")),
+        sa.CheckConstraint("kind in ('model', 'dataset', 'space')", name=op.f("ck_repository_known_kind")),
+        sa.ForeignKeyConstraint(["created_by"], ["account.id"], name=op.f("fk_repository_created_by")),
+        sa.ForeignKeyConstraint(["owner_id"], ["account.id"], name=op.f("fk_repository_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_repository")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_repository_owner", "repository", ["owner_id", "kind"], unique=False)
+    op.create_table(
+        "session",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("csrf", sa.String(length=64), nullable=False),
+        sa.Column("user_agent", sa.Text(), server_default="", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_session_account_id")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_session")),
+    )
+    op.create_index(op.f("ix_session_account_id"), "session", ["account_id"], unique=False)
+    op.create_table(
+        "token",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("hint", sa.String(length=16), nullable=False),
+        sa.Column("role", sa.String(length=8), nullable=False),
+        sa.Column("grants", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("role in ('read', 'write', 'admin', 'fine')", name=op.f("ck_token_known_role")),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_token_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
+        sa.UniqueConstraint("digest", name=op.f("uq_token_digest")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_token_account_id"), "token", ["account_id"], unique=False)
+    op.create_table(
+        "file_right",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("pull", sa.Integer(), nullable=False),
+        sa.Column("filename", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("uploaded_by", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_file_right_repo_id")),
+        sa.ForeignKeyConstraint(["sha256"], ["blob.sha256"], name=op.f("fk_file_right_sha256")),
+        sa.ForeignKeyConstraint(["uploaded_by"], ["account.id"], name=op.f("fk_file_right_uploaded_by")),
+        sa.PrimaryKeyConstraint("repo_id", "sha256", "pull", name=op.f("pk_file_right")),
+    )
+    op.create_index("ix_file_right_sha256", "file_right", ["sha256"], unique=False)
+    op.create_table(
+        "pack",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("n_objects", sa.Integer(), nullable=False),
+        sa.Column("is_inline", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_pack_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pack")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("uq_pack_repo_name", "pack", ["repo_id", "name"], unique=True)
+    op.create_table(
+        "ref",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("oid", sa.String(length=40), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_ref_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "name", name=op.f("pk_ref")),
+    )
+    op.create_table(
+        "repository_name",
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("name_key", sa.String(length=200), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.CheckConstraint("state in ('current', 'moved', 'deleted')", name=op.f("ck_repository_name_known_state")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_repository_name_repo_id")),
+        sa.PrimaryKeyConstraint("kind", "name_key", name=op.f("pk_repository_name")),
+    )
+    op.create_index(op.f("ix_repository_name_repo_id"), "repository_name", ["repo_id"], unique=False)
+    op.create_table(
+        "upload_claim",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_upload_claim_account_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_upload_claim_repo_id")),
+        sa.ForeignKeyConstraint(["sha256"], ["blob.sha256"], name=op.f("fk_upload_claim_sha256")),
+        sa.PrimaryKeyConstraint("repo_id", "sha256", "account_id", name=op.f("pk_upload_claim")),
+    )
+    op.create_index("ix_upload_claim_created", "upload_claim", ["created_at"], unique=False)
+    op.create_table(
+        "pack_bytes",
+        sa.Column("pack_id", sa.Integer(), nullable=False),
+        sa.Column("pack", sa.LargeBinary(), nullable=False),
+        sa.Column("idx", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["pack_id"], ["pack.id"], name=op.f("fk_pack_bytes_pack_id")),
+        sa.PrimaryKeyConstraint("pack_id", name=op.f("pk_pack_bytes")),
+    )

@@ -1,0 +1,1 @@
+"""Repositories, revisions and files, and the doors that real clients use: Hugging Face, git, LFS, Xet, pages."""

@@ -1,0 +1,83 @@
+"""From a name to a repository the actor may act on: the one ``require`` for repositories."""
+
+from __future__ import annotations
+
+from sqlalchemy import Row, Select, select
+from typing import Any
+
+from headwater import accounts
+from headwater.accounts import Action
+from headwater.db import Tx
+from headwater.hub.errors import RepositoryNotFound
+from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.hub.tables.repositories import repository, repository_name
+from headwater.kernel import AccountId, Actor, CommitId, RepoId
+
+
+def get_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, action: Action) -> Repository:
+    """The repository now known by ``name`` (old names lead on to it), if ``actor`` may do ``action`` on it.
+
+    Compare ``result.name`` with what was asked in order to redirect.
+
+    Raises:
+        RepositoryNotFound: absent or hidden.
+        NotSignedIn, NotAllowed, GateClosed: visible, but not theirs to do.
+    """
+    found = find_by_name(tx, kind, name)
+    return check_repository(tx, actor, found, action)
+
+
+def get_repository_by_id(tx: Tx, actor: Actor, repo_id: RepoId, action: Action) -> Repository:
+    """As ``get_repository``, for an id out of a signed link or a job."""
+    row = tx.execute(select(repository).where(repository.c.id == repo_id, repository.c.deleted_at.is_(None))).first()
+    return check_repository(tx, actor, None if row is None else from_row(row), action)
+
+
+def check_repository(tx: Tx, actor: Actor, found: Repository | None, action: Action) -> Repository:
+    if found is None:
+        raise RepositoryNotFound
+    try:
+        accounts.require(tx, actor, action, on=found.resource)
+    except accounts.Hidden as exc:
+        raise RepositoryNotFound from exc
+    return found
+
+
+def find_by_name(tx: Tx, kind: RepoKind, name: RepoName) -> Repository | None:
+    """By present or former name, whoever asks: for services that check rights themselves."""
+    query: Select[Any] = (
+        select(repository)
+        .join(repository_name, repository_name.c.repo_id == repository.c.id)
+        .where(
+            repository_name.c.kind == kind.value,
+            repository_name.c.name_key == str(name).casefold(),
+            repository_name.c.state != "deleted",
+            repository.c.deleted_at.is_(None),
+        )
+    )
+    row = tx.execute(query).first()
+    return None if row is None else from_row(row)
+
+
+def from_row(row: Row[Any]) -> Repository:
+    return Repository(
+        id=RepoId(row.id),
+        kind=RepoKind(row.kind),
+        owner_id=AccountId(row.owner_id),
+        name=RepoName(row.namespace, row.name),
+        sdk=row.sdk,
+        is_private=row.is_private,
+        gated=row.gated,
+        is_disabled=row.is_disabled,
+        default_branch=row.default_branch,
+        head_commit=None if row.head_commit is None else CommitId(row.head_commit),
+        version=row.version,
+        prune_epoch=row.prune_epoch,
+        created_by=None if row.created_by is None else AccountId(row.created_by),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        size_bytes=row.size_bytes,
+        n_likes=row.n_likes,
+        n_downloads=row.n_downloads,
+        trending_score=row.trending_score,
+    )

@@ -1,0 +1,46 @@
+"""Large files: what bytes are stored, and which repository may read which digest."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
+
+from headwater.db import UtcDateTime, metadata
+
+# One file has one identity, whichever way it came. ``layout`` says where its bytes lie: a plain file of the blob folder,
+# or the xorbs that ``xet_file`` lists.
+blob = Table(
+    "blob",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("layout", String(8), nullable=False),
+    Column("xet_hash", String(64), index=True),  # also for plain files, once known
+    Column("state", String(12), nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("condemned_at", UtcDateTime),
+    CheckConstraint("layout in ('plain', 'xet')", name="known_layout"),
+    CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name="known_state"),
+)
+
+# The right to read: (repository, digest). A commit that names a digest turns an uploader's claim into the repository's right.
+file_right = Table(
+    "file_right",
+    metadata,
+    Column("repo_id", ForeignKey("repository.id"), primary_key=True),
+    Column("sha256", ForeignKey("blob.sha256"), primary_key=True),
+    Column("pull", Integer, primary_key=True),  # 0: the repository's own; N: only through refs/pr/N
+    Column("filename", String(1024), nullable=False, server_default=""),
+    Column("uploaded_by", ForeignKey("account.id")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_file_right_sha256", "sha256"),
+)
+
+# Uploaded and verified, not yet named by a commit: who may name it, and where.
+upload_claim = Table(
+    "upload_claim",
+    metadata,
+    Column("repo_id", ForeignKey("repository.id"), primary_key=True),
+    Column("sha256", ForeignKey("blob.sha256"), primary_key=True),
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_upload_claim_created", "created_at"),
+)
