@@ -42,6 +42,45 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_blob_xet_hash"), "blob", ["xet_hash"], unique=False)
     op.create_table(
+        "entry",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=True),
+        sa.Column("account_id", sa.Integer(), nullable=True),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.Column("leaf", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_entry")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_entry_repo", "entry", ["repo_id", "id"], unique=False)
+    op.create_table(
+        "job",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("unique_key", sa.String(length=200), nullable=True),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("run_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("state in ('waiting', 'running', 'failed')", name=op.f("ck_job_known_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_job_due", "job", ["state", "run_at", "id"], unique=False)
+    op.create_index(
+        "uq_job_waiting_key",
+        "job",
+        ["unique_key"],
+        unique=True,
+        sqlite_where=sa.text("state = 'waiting' and unique_key is not null"),
+        postgresql_where=sa.text("state = 'waiting' and unique_key is not null"),
+    )
+    op.create_table(
         "lfs_pointer",
         sa.Column("oid", sa.String(length=40), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -75,6 +114,14 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("uq_access_request_repo_account", "access_request", ["repo_id", "account_id"], unique=True)
+    op.create_table(
+        "entry_secret",
+        sa.Column("entry_id", sa.Integer(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_entry_secret_entry_id")),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_entry_secret")),
+    )
     op.create_table(
         "identity",
         sa.Column("issuer", sa.Text(), nullable=False),
@@ -123,6 +170,12 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_password_account_id")),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_password")),
+    )
+    op.create_table(
+        "pending_entry",
+        sa.Column("entry_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_pending_entry_entry_id")),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_pending_entry")),
     )
     op.create_table(
         "repository",

@@ -1,0 +1,56 @@
+"""What follows when refs move, in the same transaction: jobs, pull requests, webhooks, and the record last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headwater import ledger, queue
+from headwater.db import Tx
+from headwater.hub.models import Repository
+from headwater.kernel import Actor, CommitId
+
+INDEX_REPOSITORY = "hub.index_repository"
+BUILD_LAST_CHANGED = "hub.build_last_changed"
+DELIVER_WEBHOOKS = "hub.deliver_webhooks"
+
+
+@dataclass(frozen=True)
+class RefMove:
+    """One ref from ``old`` to ``new``; None stands for "not there"."""
+
+    ref: str
+    old: CommitId | None
+    new: CommitId | None
+
+
+def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now: datetime) -> None:
+    """Called by ``git.publish`` once the refs are moved; ``repo`` is as it was before."""
+    from headwater.hub.community import pull_requests_moved, queue_webhooks
+
+    default_ref = f"refs/heads/{repo.default_branch}"
+    if any(move.ref == default_ref for move in moves):
+        queue.put(tx, INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    heads = [move.new for move in moves if move.new is not None]
+    if heads:
+        queue.put(tx, BUILD_LAST_CHANGED, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    pull_requests_moved(tx, actor, repo, moves, now)
+    queue_webhooks(
+        tx,
+        repo,
+        scope="repo.content",
+        action="update",
+        facts={"updatedRefs": [{"ref": m.ref, "oldSha": m.old, "newSha": m.new} for m in moves]},
+        now=now,
+    )
+    for move in moves:
+        ledger.record(
+            tx,
+            actor,
+            "ref.moved",
+            repo.path,
+            {"ref": move.ref, "old": move.old, "new": move.new},
+            private=repo.is_private,
+            repo_id=repo.id,
+            now=now,
+        )

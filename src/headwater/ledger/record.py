@@ -1,0 +1,124 @@
+"""Appending to the record, and reading it back.
+
+A leaf is canonical JSON (sorted keys, no spaces). Where the thing is private, ``subject``, ``actor`` and ``facts`` are
+replaced by ``sha256:<hex>`` over a random salt and the value, so that the public record proves order and
+integrity without telling names; the salt and the values stay in ``entry_secret``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import func, insert, select
+
+from headwater.db import Tx
+from headwater.kernel import Actor, EntryId, Page, decode_cursor, encode_cursor, to_iso
+from headwater.ledger.tables import entry, entry_secret, pending_entry
+
+LEAF_VERSION = 1
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One appended fact. ``names`` has the plain values: from the leaf when public, from the secret when private."""
+
+    id: EntryId
+    kind: str
+    is_private: bool
+    leaf: str
+    names: dict[str, Any]
+    created_at: datetime
+
+
+def record(
+    tx: Tx,
+    actor: Actor,
+    kind: str,
+    subject: str,
+    facts: dict[str, Any],
+    *,
+    now: datetime,
+    private: bool = False,
+    repo_id: int | None = None,
+) -> EntryId:
+    """Append one entry; call it last in the act's transaction.
+
+    Args:
+        kind: ``noun.past_participle``, a constant: ``ref.moved``, ``repository.created``.
+        subject: what it is about, by its public name.
+        facts: JSON-able; digests and ids rather than texts, since it can never be erased.
+    """
+    who = actor.name or "anonymous"
+    names: dict[str, Any] = {"subject": subject, "actor": who, "facts": facts}
+    salt = secrets.token_bytes(SALT_BYTES) if private else b""
+    shown = {key: salted(salt, value) for key, value in names.items()} if private else names
+    leaf = canonical({"v": LEAF_VERSION, "kind": kind, "at": to_iso(now), **shown})
+    entry_id = tx.execute(
+        insert(entry)
+        .values(
+            kind=kind,
+            repo_id=repo_id,
+            account_id=actor.account_id,
+            is_private=private,
+            leaf=leaf.decode(),
+            created_at=now,
+        )
+        .returning(entry.c.id)
+    ).scalar_one()
+    if private:
+        tx.execute(insert(entry_secret).values(entry_id=entry_id, salt=salt, names=names))
+    tx.execute(insert(pending_entry).values(entry_id=entry_id))
+    return EntryId(entry_id)
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def salted(salt: bytes, value: Any) -> str:
+    """What a private value looks like in a public leaf."""
+    return f"sha256:{hashlib.sha256(salt + canonical(value)).hexdigest()}"
+
+
+def list_entries(tx: Tx, *, repo_id: int, cursor: str | None = None, limit: int = 50) -> Page[Entry]:
+    """A repository's entries, newest first. The caller has asked for the right to read the repository."""
+    query = (
+        select(entry, entry_secret.c.names)
+        .outerjoin(entry_secret, entry_secret.c.entry_id == entry.c.id)
+        .where(entry.c.repo_id == repo_id)
+        .order_by(entry.c.id.desc())
+        .limit(limit + 1)
+    )
+    if cursor is not None:
+        query = query.where(entry.c.id < int(decode_cursor(cursor)))
+    rows = tx.execute(query).all()
+    items = [
+        Entry(
+            id=EntryId(row.id),
+            kind=row.kind,
+            is_private=row.is_private,
+            leaf=row.leaf,
+            names=row.names if row.is_private else _names_of(row.leaf),
+            created_at=row.created_at,
+        )
+        for row in rows[:limit]
+    ]
+    return Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+def count_entries(tx: Tx, *, repo_id: int) -> int:
+    """How many entries a repository has."""
+    found: int = tx.execute(select(func.count()).select_from(entry).where(entry.c.repo_id == repo_id)).scalar_one()
+    return found
+
+
+def _names_of(leaf: str) -> dict[str, Any]:
+    value = orjson.loads(leaf)
+    return {key: value[key] for key in ("subject", "actor", "facts")}

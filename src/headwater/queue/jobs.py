@@ -1,0 +1,131 @@
+"""Putting, claiming and ending jobs. At least once: a handler must stand being run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, insert, or_, select, update
+
+from headwater.db import Tx
+from headwater.kernel import JobId, utcnow
+from headwater.queue.tables import job
+
+LEASE_S = 120
+MAX_ATTEMPTS = 12
+FIRST_RETRY_S = 2
+LONGEST_RETRY_S = 3600
+
+
+@dataclass(frozen=True)
+class Job:
+    id: JobId
+    kind: str
+    payload: dict[str, Any]
+    attempts: int  # with this one
+
+
+def put(
+    tx: Tx,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    unique: str | None = None,
+    delay_s: float = 0,
+    now: datetime | None = None,
+) -> None:
+    """Add a job to the transaction that makes it necessary.
+
+    Args:
+        unique: with a key, a job of this kind and key that still waits is enough, and nothing is added.
+    """
+    now = now or utcnow()
+    key = None if unique is None else f"{kind}:{unique}"
+    if key is not None:
+        waiting = tx.execute(select(job.c.id).where(job.c.unique_key == key, job.c.state == "waiting")).first()
+        if waiting is not None:
+            return
+    tx.execute(
+        insert(job).values(
+            kind=kind,
+            payload=payload,
+            unique_key=key,
+            state="waiting",
+            run_at=now + timedelta(seconds=delay_s),
+            created_at=now,
+        )
+    )
+
+
+def find_due(tx: Tx, now: datetime) -> bool:
+    """Whether ``claim`` would find something: a read, so that idle workers write nothing."""
+    return tx.execute(select(job.c.id).where(_due(now)).limit(1)).first() is not None
+
+
+def claim(tx: Tx, now: datetime) -> Job | None:
+    """Take the job that has been due longest, or one whose worker died, under a lease."""
+    row = tx.execute(select(job).where(_due(now)).order_by(job.c.run_at, job.c.id).limit(1)).first()
+    if row is None:
+        return None
+    tx.execute(
+        update(job)
+        .where(job.c.id == row.id)
+        .values(state="running", attempts=row.attempts + 1, lease_until=now + timedelta(seconds=LEASE_S))
+    )
+    return Job(JobId(row.id), row.kind, row.payload, row.attempts + 1)
+
+
+def renew(tx: Tx, job_id: JobId, now: datetime) -> None:
+    """Hold on to a running job."""
+    tx.execute(
+        update(job)
+        .where(job.c.id == job_id, job.c.state == "running")
+        .values(lease_until=now + timedelta(seconds=LEASE_S))
+    )
+
+
+def finish(tx: Tx, job_id: JobId) -> None:
+    """A job that is done leaves no row; what it did is recorded where it did it."""
+    tx.execute(delete(job).where(job.c.id == job_id))
+
+
+def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
+    """Put a failed job back with a growing delay, or give it up; returns whether it will run again."""
+    again = failed.attempts < MAX_ATTEMPTS
+    delay_s = min(FIRST_RETRY_S * 2 ** (failed.attempts - 1), LONGEST_RETRY_S)
+    row = tx.execute(select(job.c.unique_key).where(job.c.id == failed.id)).first()
+    if row is None:
+        return False
+    successor = (
+        row.unique_key is not None
+        and tx.execute(select(job.c.id).where(job.c.unique_key == row.unique_key, job.c.state == "waiting")).first()
+    )
+    if successor:  # the same work already waits
+        finish(tx, failed.id)
+        return True
+    tx.execute(
+        update(job)
+        .where(job.c.id == failed.id)
+        .values(
+            state="waiting" if again else "failed",
+            run_at=now + timedelta(seconds=delay_s),
+            lease_until=None,
+            last_error=error[:2000],
+            finished_at=None if again else now,
+        )
+    )
+    return again
+
+
+def count_by_state(tx: Tx) -> dict[str, int]:
+    """How many jobs wait, run and have failed for good."""
+    rows = tx.execute(select(job.c.state, func.count()).group_by(job.c.state))
+    return {state: count for state, count in rows}
+
+
+def _due(now: datetime) -> Any:
+    return or_(
+        (job.c.state == "waiting") & (job.c.run_at <= now),
+        (job.c.state == "running") & (job.c.lease_until < now),
+    )

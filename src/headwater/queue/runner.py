@@ -1,0 +1,80 @@
+"""Runs jobs: claim in one transaction, act outside of any, end in another."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headwater.db import Database
+from headwater.kernel import utcnow
+from headwater.queue import jobs
+
+Handler = Callable[[Any, dict[str, Any]], None]
+
+POLL_S = 0.25
+_log = logging.getLogger("headwater.queue")
+
+
+class Runner:
+    """One thread's worth of job running. ``context`` (the site) is handed to every handler."""
+
+    def __init__(self, db: Database, handlers: Mapping[str, Handler], context: Any) -> None:
+        self.db = db
+        self.handlers = handlers
+        self.context = context
+
+    def run_one(self) -> bool:
+        """Run the job that is due longest; False when none is."""
+        if not self.db.read(jobs.find_due, utcnow()):
+            return False
+        job = self.db.write(jobs.claim, utcnow())
+        if job is None:
+            return False
+        stop = threading.Event()
+        keeper = threading.Thread(target=self._hold, args=(job.id, stop), daemon=True)
+        keeper.start()
+        try:
+            handler = self.handlers.get(job.kind)
+            if handler is None:
+                raise LookupError(f"no handler for jobs of kind {job.kind!r}")
+            handler(self.context, job.payload)
+        except Exception:
+            again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
+            _log.log(
+                logging.WARNING if again else logging.ERROR,
+                "job.failed kind=%s id=%s attempt=%s",
+                job.kind,
+                job.id,
+                job.attempts,
+                exc_info=True,
+            )
+        else:
+            self.db.write(jobs.finish, job.id)
+        finally:
+            stop.set()
+        return True
+
+    def run_all(self, *, limit: int = 10_000) -> int:
+        """Run until nothing is due; for tests and for the command line. Returns how many ran."""
+        done = 0
+        while done < limit and self.run_one():
+            done += 1
+        return done
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Run until ``stop`` is set; a running job is finished first."""
+        while not stop.is_set():
+            try:
+                busy = self.run_one()
+            except Exception:
+                _log.exception("queue.stumbled")
+                busy = False
+            if not busy:
+                stop.wait(POLL_S)
+
+    def _hold(self, job_id: Any, stop: threading.Event) -> None:
+        while not stop.wait(jobs.LEASE_S / 3):
+            self.db.write(jobs.renew, job_id, utcnow())
