@@ -3,8 +3,8 @@
 Which repository may read which digest is not known here: rights live in ``hub``.
 """
 
-from headwater.blobs.sources import ByteSource, Extent, FileSource, MemorySource, Piece, read_all
 from headwater.blobs.folder import BlobFolder, DigestMismatch, SizeMismatch, StorageFull, Stored
+from headwater.blobs.sources import ByteSource, Extent, FileSource, MemorySource, Piece, read_all
 
 __all__ = [
     "BlobFolder",

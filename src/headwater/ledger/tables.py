@@ -4,7 +4,8 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary,
 
 from headwater.db import JsonText, UtcDateTime, metadata
 
-# ``leaf`` is the exact text that proofs will be about. It is fit for anyone's eyes: of private things it holds salted hashes.
+# ``leaf`` is the exact text that proofs will be about. It is fit for anyone's eyes: of private things it holds
+# salted hashes.
 entry = Table(
     "entry",
     metadata,

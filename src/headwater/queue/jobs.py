@@ -120,8 +120,8 @@ def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
 
 def count_by_state(tx: Tx) -> dict[str, int]:
     """How many jobs wait, run and have failed for good."""
-    rows = tx.execute(select(job.c.state, func.count()).group_by(job.c.state))
-    return {state: count for state, count in rows}
+    rows = tx.execute(select(job.c.state, func.count().label("n")).group_by(job.c.state))
+    return {row.state: row.n for row in rows}
 
 
 def _due(now: datetime) -> Any:

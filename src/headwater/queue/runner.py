@@ -41,7 +41,7 @@ class Runner:
             if handler is None:
                 raise LookupError(f"no handler for jobs of kind {job.kind!r}")
             handler(self.context, job.payload)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- whatever a handler raises is a failed job, kept and tried again
             again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
             _log.log(
                 logging.WARNING if again else logging.ERROR,
@@ -69,7 +69,7 @@ class Runner:
         while not stop.is_set():
             try:
                 busy = self.run_one()
-            except Exception:
+            except Exception:  # noqa: BLE001 -- the database may be busy or full; the loop must outlive it
                 _log.exception("queue.stumbled")
                 busy = False
             if not busy:
