@@ -1,0 +1,125 @@
+"""The writer thread: batches, savepoints, several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from headwater.db import Database, SchemaTooNew, Tx
+
+
+@pytest.fixture
+def db(tmp_path: Path):
+    database = Database(tmp_path / "hub.db")
+    database.ensure_schema()
+    yield database
+    database.close()
+
+
+def put(tx: Tx, key: str, value: int) -> None:
+    tx.execute(text("insert into site_setting values(:k, :v)"), {"k": key, "v": str(value)})
+
+
+def add_one(tx: Tx) -> int:
+    found = tx.execute(text("select value from site_setting where key = 'n'")).scalar()
+    if found is None:
+        tx.execute(text("insert into site_setting values('n', '1')"))
+        return 1
+    tx.execute(text("update site_setting set value = :v where key = 'n'"), {"v": str(int(found) + 1)})
+    return int(found) + 1
+
+
+def count(tx: Tx) -> int:
+    return tx.execute(text("select count(*) from site_setting")).scalar()
+
+
+def test_an_act_that_raises_leaves_nothing_and_spares_its_neighbours(db: Database):
+    def spoil(tx: Tx, key: str) -> None:
+        put(tx, key, 1)
+        raise ValueError(key)
+
+    futures = [db.submit(spoil if i % 3 == 0 else put, *([f"k{i}"] if i % 3 == 0 else [f"k{i}", i])) for i in range(30)]
+    failures = [f.exception() for f in futures]
+    assert [isinstance(e, ValueError) for e in failures] == [i % 3 == 0 for i in range(30)]
+    assert db.read(count) == 20
+
+
+def test_threads_and_processes_lose_no_increment(db: Database):
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_increment, args=(db.path, 40)) for _ in range(2)]
+    for other in others:
+        other.start()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: db.write(add_one), range(80)))
+    for other in others:
+        other.join(60)
+        assert other.exitcode == 0
+    assert db.read(lambda tx: tx.execute(text("select value from site_setting where key='n'")).scalar()) == "160"
+
+
+def _increment(path: Path, times: int) -> None:
+    database = Database(path)
+    for _ in range(times):
+        database.write(add_one)
+    database.close()
+
+
+def test_a_reader_sees_one_snapshot(db: Database):
+    with db.reading() as tx:
+        before = count(tx)
+        writer = threading.Thread(target=db.write, args=(put, "late", 1))
+        writer.start()
+        writer.join()
+        assert count(tx) == before
+    assert db.read(count) == before + 1
+
+
+def test_after_commit_runs_only_for_what_was_committed(db: Database):
+    seen: list[str] = []
+
+    def act(tx: Tx, key: str, *, fails: bool) -> None:
+        tx.after_commit(lambda: seen.append(key))
+        put(tx, key, 1)
+        if fails:
+            raise ValueError
+
+    db.write(act, "kept", fails=False)
+    with pytest.raises(ValueError):
+        db.write(act, "lost", fails=True)
+    assert seen == ["kept"]
+
+
+def test_a_write_inside_a_write_is_refused_rather_than_hanging(db: Database):
+    with pytest.raises(RuntimeError, match="a write inside a write"):
+        db.write(lambda tx: db.write(count))
+
+
+def test_a_database_of_a_later_release_is_left_alone(db: Database):
+    db.write(lambda tx: tx.execute(text("update alembic_version set version_num = '9999'")))
+    with pytest.raises(SchemaTooNew, match="9999"):
+        db.ensure_schema()
+
+
+def test_the_migrations_make_the_declared_tables(db: Database):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from tools.initial_migration import declared_tables
+
+    from headwater.db import metadata
+
+    declared_tables()
+    raw = " ".join(sql for table in metadata.tables.values() for sql in table.info.get("raw_sql", ()))
+
+    def ours(_object, name, kind, *_rest) -> bool:
+        return kind != "table" or name in metadata.tables or name.split("_")[0] not in raw
+
+    def differences(tx: Tx) -> list[object]:
+        context = MigrationContext.configure(tx.conn, opts={"include_object": ours})
+        return compare_metadata(context, metadata)
+
+    assert db.read(differences) == []

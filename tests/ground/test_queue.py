@@ -1,0 +1,108 @@
+"""Jobs: a state machine against a short model, leases, retries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.strategies import integers, sampled_from
+
+from headwater import queue
+from headwater.db import Database
+from headwater.queue import jobs
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def db(tmp_path: Path):
+    database = Database(tmp_path / "hub.db")
+    database.ensure_schema()
+    yield database
+    database.close()
+
+
+def test_jobs_run_in_order_and_leave_no_row(db: Database):
+    seen: list[int] = []
+    for n in range(5):
+        db.write(queue.put, "note", {"n": n})
+    runner = queue.Runner(db, {"note": lambda _site, payload: seen.append(payload["n"])}, None)
+    assert runner.run_all() == 5
+    assert seen == [0, 1, 2, 3, 4]
+    assert db.read(queue.count_by_state) == {}
+
+
+def test_a_failed_job_comes_back_later_and_is_given_up_in_the_end(db: Database):
+    db.write(queue.put, "bad", {}, now=START)
+    now = START
+    for attempt in range(1, jobs.MAX_ATTEMPTS + 1):
+        job = db.write(queue.claim, now)
+        assert job is not None
+        assert job.attempts == attempt
+        again = db.write(queue.fail, job, "broken", now)
+        assert again is (attempt < jobs.MAX_ATTEMPTS)
+        assert db.write(queue.claim, now) is None
+        now += timedelta(seconds=jobs.LONGEST_RETRY_S)
+    assert db.read(queue.count_by_state) == {"failed": 1}
+
+
+def test_a_dead_workers_job_is_taken_over(db: Database):
+    db.write(queue.put, "slow", {}, now=START)
+    first = db.write(queue.claim, START)
+    assert db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S - 1)) is None
+    second = db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S + 1))
+    assert first is not None
+    assert second is not None
+    assert (second.id, second.attempts) == (first.id, 2)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """At most one waiting job a key; what was put is claimed once; nothing is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.db = Database(Path(self.folder.name) / "hub.db")
+        self.db.ensure_schema()
+        self.now = START
+        self.waiting: set[str] = set()
+        self.running: dict[int, tuple[str, queue.Job]] = {}
+
+    @rule(key=sampled_from("abc"))
+    def put(self, key: str) -> None:
+        self.db.write(queue.put, "k", {"key": key}, unique=key, now=self.now)
+        self.waiting.add(key)
+
+    @rule()
+    def claim(self) -> None:
+        self.now += timedelta(seconds=1)
+        job = self.db.write(queue.claim, self.now)
+        assert (job is None) == (not self.waiting)
+        if job is not None:
+            self.waiting.remove(job.payload["key"])
+            self.running[job.id] = (job.payload["key"], job)
+
+    @rule(which=integers(0, 5))
+    def finish(self, which: int) -> None:
+        if self.running:
+            job_id = sorted(self.running)[which % len(self.running)]
+            self.db.write(queue.finish, self.running.pop(job_id)[1].id)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        counts = self.db.read(queue.count_by_state)
+        assert counts.get("waiting", 0) == len(self.waiting)
+        assert counts.get("running", 0) == len(self.running)
+
+    def teardown(self) -> None:
+        self.db.close()
+        self.folder.cleanup()
+
+
+QueueMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestQueueMachine = QueueMachine.TestCase
