@@ -39,6 +39,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('sha256', name=op.f('pk_blob'))
     )
     op.create_index(op.f('ix_blob_xet_hash'), 'blob', ['xet_hash'], unique=False)
+    op.create_table('bytes_fact',
+    sa.Column('key', sa.String(length=64), nullable=False),
+    sa.Column('value', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('key', name=op.f('pk_bytes_fact'))
+    )
     op.create_table('entry',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('kind', sa.String(length=64), nullable=False),
@@ -76,11 +81,39 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('oid', name=op.f('pk_lfs_pointer'))
     )
     op.create_index(op.f('ix_lfs_pointer_sha256'), 'lfs_pointer', ['sha256'], unique=False)
+    op.create_table('sign_in_failure',
+    sa.Column('key', sa.String(length=80), nullable=False),
+    sa.Column('n', sa.Integer(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('key', name=op.f('pk_sign_in_failure'))
+    )
+    op.create_index(op.f('ix_sign_in_failure_expires_at'), 'sign_in_failure', ['expires_at'], unique=False)
     op.create_table('site_setting',
     sa.Column('key', sa.String(length=64), nullable=False),
     sa.Column('value', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('key', name=op.f('pk_site_setting'))
     )
+    op.create_table('tag_total',
+    sa.Column('kind', sa.String(length=8), nullable=False),
+    sa.Column('tag', sa.String(length=255), nullable=False),
+    sa.Column('n_public', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('kind', 'tag', name=op.f('pk_tag_total')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('ix_tag_total_most', 'tag_total', ['kind', 'n_public'], unique=False)
+    op.create_table('xorb',
+    sa.Column('hash', sa.String(length=64), nullable=False),
+    sa.Column('n_chunks', sa.Integer(), nullable=False),
+    sa.Column('payload_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.String(length=12), nullable=False),
+    sa.Column('generation', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('last_promised_at', sa.BigInteger(), nullable=False),
+    sa.Column('condemned_at', sa.BigInteger(), nullable=True),
+    sa.CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name=op.f('ck_xorb_known_state')),
+    sa.PrimaryKeyConstraint('hash', name=op.f('pk_xorb'))
+    )
+    op.create_index('ix_xorb_promised', 'xorb', ['state', 'last_promised_at'], unique=False)
     op.create_table('access_request',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('repo_id', sa.Integer(), nullable=False),
@@ -88,6 +121,7 @@ def upgrade() -> None:
     sa.Column('status', sa.String(length=8), nullable=False),
     sa.Column('fields', sa.Text(), nullable=False),
     sa.Column('rejection_reason', sa.Text(), nullable=True),
+    sa.Column('by_grant', sa.Boolean(), server_default='0', nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('handled_at', sa.BigInteger(), nullable=True),
     sa.Column('handled_by', sa.Integer(), nullable=True),
@@ -260,6 +294,46 @@ def upgrade() -> None:
     sqlite_autoincrement=True
     )
     op.create_index(op.f('ix_webhook_account_id'), 'webhook', ['account_id'], unique=False)
+    op.create_table('xet_file',
+    sa.Column('xet_hash', sa.String(length=64), nullable=False),
+    sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('n_terms', sa.Integer(), nullable=False),
+    sa.Column('terms', sa.LargeBinary(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['sha256'], ['blob.sha256'], name=op.f('fk_xet_file_sha256')),
+    sa.PrimaryKeyConstraint('xet_hash', name=op.f('pk_xet_file'))
+    )
+    op.create_index(op.f('ix_xet_file_sha256'), 'xet_file', ['sha256'], unique=False)
+    op.create_table('xorb_holder',
+    sa.Column('xorb', sa.String(length=64), nullable=False),
+    sa.Column('account_id', sa.Integer(), nullable=False),
+    sa.Column('token_id', sa.Integer(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_xorb_holder_account_id')),
+    sa.ForeignKeyConstraint(['xorb'], ['xorb.hash'], name=op.f('fk_xorb_holder_xorb')),
+    sa.PrimaryKeyConstraint('xorb', 'account_id', 'token_id', name=op.f('pk_xorb_holder'))
+    )
+    op.create_table('card',
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.Column('kind', sa.String(length=8), nullable=False),
+    sa.Column('commit_id', sa.String(length=40), nullable=True),
+    sa.Column('readme_oid', sa.String(length=40), nullable=True),
+    sa.Column('library', sa.String(length=64), nullable=True),
+    sa.Column('pipeline_tag', sa.String(length=64), nullable=True),
+    sa.Column('n_parameters', sa.BigInteger(), nullable=True),
+    sa.Column('n_files', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('used_storage_bytes', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('indexed_at', sa.BigInteger(), nullable=False),
+    sa.Column('tags', sa.Text(), nullable=False),
+    sa.Column('data', sa.Text(), nullable=False),
+    sa.Column('problems', sa.Text(), nullable=False),
+    sa.Column('facts', sa.Text(), nullable=False),
+    sa.Column('text', sa.Text(), server_default='', nullable=False),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_card_repo_id')),
+    sa.PrimaryKeyConstraint('repo_id', name=op.f('pk_card'))
+    )
+    op.create_index('ix_card_parameters', 'card', ['kind', 'n_parameters', 'repo_id'], unique=False)
     op.create_table('collection_item',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('public_id', sa.String(length=24), nullable=False),
@@ -281,6 +355,17 @@ def upgrade() -> None:
     op.create_index(op.f('ix_collection_item_repo_id'), 'collection_item', ['repo_id'], unique=False)
     op.create_index('uq_collection_item_inner', 'collection_item', ['collection_id', 'inner_id'], unique=True)
     op.create_index('uq_collection_item_repo', 'collection_item', ['collection_id', 'repo_id'], unique=True)
+    op.create_table('default_file',
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.Column('path', sa.Text(), nullable=False),
+    sa.Column('oid', sa.String(length=40), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('sha256', sa.String(length=64), nullable=True),
+    sa.Column('pointer_size', sa.Integer(), nullable=True),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_default_file_repo_id')),
+    sa.PrimaryKeyConstraint('repo_id', 'path', name=op.f('pk_default_file')),
+    sqlite_with_rowid=False
+    )
     op.create_table('discussion',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('repo_id', sa.Integer(), nullable=False),
@@ -309,6 +394,21 @@ def upgrade() -> None:
     op.create_index(op.f('ix_discussion_author_id'), 'discussion', ['author_id'], unique=False)
     op.create_index('ix_discussion_repo_status', 'discussion', ['repo_id', 'status', 'num'], unique=False)
     op.create_index('uq_discussion_repo_num', 'discussion', ['repo_id', 'num'], unique=True)
+    op.create_table('download_day',
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('n', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_download_day_repo_id')),
+    sa.PrimaryKeyConstraint('repo_id', 'day', name=op.f('pk_download_day')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('ix_download_day_day', 'download_day', ['day'], unique=False)
+    op.create_table('download_total',
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.Column('n', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_download_total_repo_id')),
+    sa.PrimaryKeyConstraint('repo_id', name=op.f('pk_download_total'))
+    )
     op.create_table('file_right',
     sa.Column('repo_id', sa.Integer(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
@@ -363,6 +463,29 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('kind', 'name_key', name=op.f('pk_repository_name'))
     )
     op.create_index(op.f('ix_repository_name_repo_id'), 'repository_name', ['repo_id'], unique=False)
+    op.create_table('repository_tag',
+    sa.Column('kind', sa.String(length=8), nullable=False),
+    sa.Column('tag', sa.String(length=255), nullable=False),
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_repository_tag_repo_id')),
+    sa.PrimaryKeyConstraint('kind', 'tag', 'repo_id', name=op.f('pk_repository_tag')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('ix_repository_tag_repo', 'repository_tag', ['repo_id'], unique=False)
+    op.create_table('search_document',
+    sa.Column('rank', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
+    sa.Column('repo_id', sa.Integer(), nullable=False),
+    sa.Column('is_public', sa.Boolean(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('parts', sa.Text(), nullable=False),
+    sa.Column('body', sa.Text(), nullable=False),
+    sa.Column('chars', sa.Text(), nullable=False),
+    sa.Column('marks', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['repo_id'], ['repository.id'], name=op.f('fk_search_document_repo_id')),
+    sa.PrimaryKeyConstraint('rank', name=op.f('pk_search_document')),
+    sa.UniqueConstraint('repo_id', name=op.f('uq_search_document_repo_id')),
+    info={'raw_sql': ["CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')", 'CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END', "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END", "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END"]}
+    )
     op.create_table('upload_claim',
     sa.Column('repo_id', sa.Integer(), nullable=False),
     sa.Column('sha256', sa.String(length=64), nullable=False),
@@ -407,6 +530,22 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_webhook_watch_account_id'), 'webhook_watch', ['account_id'], unique=False)
     op.create_index(op.f('ix_webhook_watch_repo_id'), 'webhook_watch', ['repo_id'], unique=False)
+    op.create_table('xet_chunk',
+    sa.Column('hash', sa.String(length=64), nullable=False),
+    sa.Column('xet_hash', sa.String(length=64), nullable=False),
+    sa.Column('term', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['xet_hash'], ['xet_file.xet_hash'], name=op.f('fk_xet_chunk_xet_hash')),
+    sa.PrimaryKeyConstraint('hash', 'xet_hash', name=op.f('pk_xet_chunk'))
+    )
+    op.create_index('ix_xet_chunk_file', 'xet_chunk', ['xet_hash'], unique=False)
+    op.create_table('xet_file_xorb',
+    sa.Column('xet_hash', sa.String(length=64), nullable=False),
+    sa.Column('xorb', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['xet_hash'], ['xet_file.xet_hash'], name=op.f('fk_xet_file_xorb_xet_hash')),
+    sa.ForeignKeyConstraint(['xorb'], ['xorb.hash'], name=op.f('fk_xet_file_xorb_xorb')),
+    sa.PrimaryKeyConstraint('xet_hash', 'xorb', name=op.f('pk_xet_file_xorb'))
+    )
+    op.create_index('ix_xet_file_xorb_xorb', 'xet_file_xorb', ['xorb'], unique=False)
     op.create_table('discussion_event',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('discussion_id', sa.Integer(), nullable=False),
@@ -448,3 +587,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_comment_edit'))
     )
     op.create_index(op.f('ix_comment_edit_event_id'), 'comment_edit', ['event_id'], unique=False)
+    op.execute("CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')")
+    op.execute('CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END')
+    op.execute("CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END")
+    op.execute("CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END")

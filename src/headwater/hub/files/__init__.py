@@ -1,0 +1,42 @@
+"""Large files: blob states, who may read and who may name which digest, and opening their bytes.
+
+The two layouts (one plain file; terms of xorbs) look the same to every reader: a ``ByteSource``.
+"""
+
+from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
+from headwater.hub.files.placing import place_plain, store_plain, write_hashed
+from headwater.hub.files.service import (
+    RepoFile,
+    blob_sizes,
+    claim_upload,
+    drop_rights,
+    find_missing,
+    grant_rights,
+    has_right,
+    open_file,
+    parse_sha256,
+    repo_lfs_files,
+    repo_stored_bytes,
+    xet_hashes,
+)
+
+__all__ = [
+    "BadDigest",
+    "DeclaredSizeDiffers",
+    "LargeFileNotFound",
+    "RepoFile",
+    "blob_sizes",
+    "claim_upload",
+    "drop_rights",
+    "find_missing",
+    "grant_rights",
+    "has_right",
+    "open_file",
+    "parse_sha256",
+    "place_plain",
+    "repo_lfs_files",
+    "repo_stored_bytes",
+    "store_plain",
+    "write_hashed",
+    "xet_hashes",
+]

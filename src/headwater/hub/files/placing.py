@@ -1,0 +1,199 @@
+"""Getting verified bytes under their name: bytes first, row last, and never over something a row relies on.
+
+A digest's file may be on its way out (``deleting``) while the same bytes come in again: they then take the next
+generation of the key. Between naming a file and committing its row a shared lock is held, which the sweep for orphans
+takes exclusively.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from headwater.blobs import BlobFolder, DigestMismatch, SizeMismatch
+from headwater.blobs.folder import refusing_when_full
+from headwater.db import Tx
+from headwater.hub.files import store
+from headwater.hub.tables.files import blob
+from headwater.kernel import Actor, RepoId, Sha256, utcnow
+
+if TYPE_CHECKING:
+    from headwater.web.site import Site
+
+WINDOW_BYTES = 1 << 20
+
+
+def store_plain(
+    site: Site,
+    actor: Actor,
+    repo_id: RepoId,
+    stream: BinaryIO | bytes,
+    *,
+    claimed: Sha256 | None = None,
+    size_bytes: int | None = None,
+) -> Sha256:
+    """Store bytes and note the actor's claim to them; a commit to this repository may then name them.
+
+    The caller has asked whether ``actor`` may write there (or open a pull request). Runs outside any transaction.
+
+    Raises:
+        DigestMismatch, SizeMismatch: not what was claimed; nothing stays.
+        StorageFull: the disk is full; nothing stays.
+    """
+    with site.blobs.temporary() as path:
+        if isinstance(stream, bytes):
+            with refusing_when_full():
+                path.write_bytes(stream)
+            found, total = Sha256(hashlib.sha256(stream).hexdigest()), len(stream)
+        else:
+            found, total = write_hashed(path, _reading(stream))
+        return place_plain(site, actor, repo_id, path, found=found, total=total, claimed=claimed, size_bytes=size_bytes)
+
+
+def write_hashed(path: Path, read_into: Callable[[memoryview], int]) -> tuple[Sha256, int]:
+    """Write what ``read_into`` gives to a new file, hashing on the way; memory is one window.
+
+    ``read_into`` fills at least one byte, or returns 0 at the end.
+    """
+    hasher, total, window = hashlib.sha256(), 0, memoryview(bytearray(WINDOW_BYTES))
+    with refusing_when_full():
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                have = 0
+                while have < WINDOW_BYTES and (count := read_into(window[have:])):
+                    have += count
+                if have == 0:
+                    break
+                hasher.update(window[:have])
+                write_all(fd, window[:have])
+                total += have
+                if have < WINDOW_BYTES:
+                    break
+        finally:
+            os.close(fd)
+    return Sha256(hasher.hexdigest()), total
+
+
+def write_all(fd: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def place_plain(
+    site: Site,
+    actor: Actor,
+    repo_id: RepoId,
+    temporary: Path,
+    *,
+    found: Sha256,
+    total: int,
+    claimed: Sha256 | None = None,
+    size_bytes: int | None = None,
+) -> Sha256:
+    """Name a written and hashed temporary file, then commit its row and the actor's claim.
+
+    Raises:
+        DigestMismatch, SizeMismatch: not what was claimed; nothing stays.
+    """
+    if size_bytes is not None and total != size_bytes:
+        raise SizeMismatch(size_bytes, total)
+    if claimed is not None and found != claimed:
+        raise DigestMismatch(claimed, found)
+    with placing(site.blobs):
+        while True:
+            generation = site.db.read(_planned_generation, found)
+            if generation is not None:
+                put_in_place(site.blobs, temporary, site.blobs.path_of(found, generation))
+            if site.db.write(_record, actor, repo_id, found, size_bytes=total, generation=generation, now=utcnow()):
+                return found
+
+
+@contextmanager
+def placing(blobs: BlobFolder, *, exclusive: bool = False) -> Iterator[None]:
+    """Held while a named file waits for its row; exclusively, while a sweep decides that a file has none."""
+    fd = os.open(blobs.root / "placing.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def put_in_place(blobs: BlobFolder, temporary: Path, target: Path) -> None:
+    """As ``adopt``, but the temporary file stays, so that another generation can still be made of it."""
+    if target.exists() and target.stat().st_size == temporary.stat().st_size:
+        return  # verified when it was named, and durable since
+    with blobs.temporary() as second:
+        os.link(temporary, second)
+        blobs.adopt(second, target)
+
+
+def _planned_generation(tx: Tx, sha256: Sha256) -> int | None:
+    """Under which generation the bytes must lie; None when a row already has them in some layout."""
+    found = store.find_blobs(tx, [sha256]).get(sha256)
+    if found is None:
+        return 0
+    return None if found.is_stored else found.generation + 1
+
+
+def _record(
+    tx: Tx,
+    actor: Actor,
+    repo_id: RepoId,
+    sha256: Sha256,
+    *,
+    size_bytes: int,
+    generation: int | None,
+    now: datetime,
+) -> bool:
+    """Write row and claim; False when the row has moved on since ``generation`` was planned."""
+    if _planned_generation(tx, sha256) not in (generation, None):
+        return False
+    if generation is not None:
+        ensure_blob(tx, sha256, size_bytes, layout="plain", xet_hash=None, generation=generation, now=now)
+    store.insert_claim(tx, repo_id, sha256, actor, now)
+    store.revive(tx, [sha256])
+    return True
+
+
+def ensure_blob(
+    tx: Tx, sha256: Sha256, size_bytes: int, *, layout: str, xet_hash: str | None, generation: int, now: datetime
+) -> None:
+    """A live row for bytes that lie there; one that is stored already keeps its layout and learns its Xet name."""
+    present = tx.execute(select(blob.c.state, blob.c.xet_hash).where(blob.c.sha256 == sha256)).first()
+    values = {
+        "size_bytes": size_bytes,
+        "layout": layout,
+        "xet_hash": xet_hash,
+        "state": "live",
+        "generation": generation,
+        "condemned_at": None,
+    }
+    if present is None:
+        tx.execute(insert(blob).values(sha256=sha256, created_at=now, **values))
+    elif present.state in ("deleting", "gone"):
+        tx.execute(update(blob).where(blob.c.sha256 == sha256).values(created_at=now, **values))
+    else:
+        changed = {"state": "live", "condemned_at": None}
+        if present.xet_hash is None and xet_hash is not None:
+            changed["xet_hash"] = xet_hash
+        tx.execute(update(blob).where(blob.c.sha256 == sha256).values(changed))
+
+
+def _reading(stream: BinaryIO) -> Callable[[memoryview], int]:
+    def read_into(view: memoryview) -> int:
+        data = stream.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    return read_into

@@ -1,0 +1,164 @@
+"""SQL of blobs, rights and claims, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, false, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from headwater import accounts
+from headwater.accounts import Action
+from headwater.db import Tx
+from headwater.hub.access import from_row
+from headwater.hub.tables.files import blob, file_right, upload_claim
+from headwater.hub.tables.repositories import repository
+from headwater.hub.tables.xet import xet_file, xet_file_xorb, xorb
+from headwater.kernel import Actor, RepoId, Sha256, XetHash
+
+_BATCH = 500  # bound parameters a statement
+_CANDIDATES = 8  # repositories looked at to find one through which a digest is readable
+
+
+@dataclass(frozen=True)
+class Blob:
+    sha256: Sha256
+    size_bytes: int
+    layout: str  # "plain" | "xet"
+    xet_hash: XetHash | None
+    state: str
+    generation: int
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether a row may still come to rely on it; ``deleting`` is final."""
+        return self.state in ("live", "condemned")
+
+
+def find_blobs(tx: Tx, digests: Iterable[Sha256]) -> dict[Sha256, Blob]:
+    """Rows in any state."""
+    found: dict[Sha256, Blob] = {}
+    for part in batches(digests):
+        for row in tx.execute(select(blob).where(blob.c.sha256.in_(part))):
+            found[Sha256(row.sha256)] = Blob(
+                Sha256(row.sha256), row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
+            )
+    return found
+
+
+def find_rights(tx: Tx, repo_id: RepoId, digests: Iterable[Sha256]) -> dict[Sha256, set[int]]:
+    """For each digest that the repository may read, through what: 0 its own, N only pull request N."""
+    found: dict[Sha256, set[int]] = {}
+    for part in batches(digests):
+        query = select(file_right.c.sha256, file_right.c.pull).where(
+            file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part)
+        )
+        for row in tx.execute(query):
+            found.setdefault(Sha256(row.sha256), set()).add(row.pull)
+    return found
+
+
+def find_claims(tx: Tx, repo_id: RepoId, actor: Actor, digests: Iterable[Sha256]) -> set[Sha256]:
+    """Which of these the actor has uploaded to this repository."""
+    if actor.account_id is None:
+        return set()
+    found: set[Sha256] = set()
+    for part in batches(digests):
+        query = select(upload_claim.c.sha256).where(
+            upload_claim.c.repo_id == repo_id,
+            upload_claim.c.account_id == actor.account_id,
+            upload_claim.c.sha256.in_(part),
+        )
+        found.update(Sha256(row.sha256) for row in tx.execute(query))
+    return found
+
+
+def find_readable_elsewhere(tx: Tx, actor: Actor, digests: Iterable[Sha256]) -> set[Sha256]:
+    """Which of these the actor may read through some repository they can see.
+
+    A site administrator's power to look anywhere does not count: nobody else's private bytes slip into their commits.
+    """
+    person = replace(actor, is_site_admin=False)
+    visible = visible_repositories(tx, person)
+    found: set[Sha256] = set()
+    for digest in digests:
+        query = (
+            select(repository)
+            .join(file_right, file_right.c.repo_id == repository.c.id)
+            .where(file_right.c.sha256 == digest, file_right.c.pull == 0, repository.c.deleted_at.is_(None), visible)
+            .order_by(repository.c.gated)
+            .limit(_CANDIDATES)
+        )
+        for row in tx.execute(query):
+            if accounts.allows(tx, person, Action.READ_FILES, on=from_row(row).resource):
+                found.add(digest)
+                break
+    return found
+
+
+def visible_repositories(tx: Tx, actor: Actor) -> ColumnElement[bool]:
+    """A first sieve in SQL; ``accounts.allows`` decides about each that passes it."""
+    owners = accounts.readable_owner_ids(tx, actor)
+    if owners is None:
+        return repository.c.id.is_not(None)
+    named = [g.repo_id for g in actor.limits.grants if g.repo_id is not None] if actor.limits else []
+    return or_(
+        repository.c.is_private == false(), repository.c.owner_id.in_(sorted(owners)), repository.c.id.in_(named)
+    )
+
+
+def revive(tx: Tx, digests: Iterable[Sha256]) -> None:
+    """Condemned blobs become live: somebody has come to rely on them."""
+    for part in batches(digests):
+        tx.execute(
+            update(blob)
+            .where(blob.c.sha256.in_(part), blob.c.state == "condemned")
+            .values(state="live", condemned_at=None)
+        )
+
+
+def insert_rights(tx: Tx, repo_id: RepoId, files: dict[Sha256, str], *, actor: Actor, pull: int, now: datetime) -> None:
+    rows = [
+        {
+            "repo_id": repo_id,
+            "sha256": sha256,
+            "pull": pull,
+            "filename": path[:1024],
+            "uploaded_by": actor.account_id,
+            "created_at": now,
+        }
+        for sha256, path in files.items()
+    ]
+    if rows:
+        tx.execute(insert(file_right).on_conflict_do_nothing(), rows)
+
+
+def insert_claim(tx: Tx, repo_id: RepoId, sha256: Sha256, actor: Actor, now: datetime) -> None:
+    values = {"repo_id": repo_id, "sha256": sha256, "account_id": actor.account_id, "created_at": now}
+    tx.execute(
+        insert(upload_claim)
+        .values(values)
+        .on_conflict_do_update(index_elements=["repo_id", "sha256", "account_id"], set_={"created_at": now})
+    )
+
+
+def find_terms(tx: Tx, xet_hash: XetHash) -> bytes | None:
+    terms: bytes | None = tx.execute(select(xet_file.c.terms).where(xet_file.c.xet_hash == xet_hash)).scalar()
+    return terms
+
+
+def find_generations(tx: Tx, xet_hash: XetHash) -> dict[XetHash, int]:
+    """The xorbs of a file, with the generation under which each lies on disk."""
+    query = (
+        select(xorb.c.hash, xorb.c.generation)
+        .join(xet_file_xorb, xet_file_xorb.c.xorb == xorb.c.hash)
+        .where(xet_file_xorb.c.xet_hash == xet_hash)
+    )
+    return {XetHash(row.hash): row.generation for row in tx.execute(query)}
+
+
+def batches(items: Iterable[Sha256]) -> Iterable[Sequence[Sha256]]:
+    whole = list(dict.fromkeys(items))
+    return (whole[at : at + _BATCH] for at in range(0, len(whole), _BATCH))

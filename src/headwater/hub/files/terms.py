@@ -1,0 +1,84 @@
+"""What a Xet file is made of, and how its plain bytes are listed: no SQL, no protocol.
+
+A *term* is a run of chunks of one xorb. Because xorbs are kept as raw payloads, a term is also a run of bytes of one
+file on disk, and any range of the file is a few ``sendfile`` runs.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from headwater.blobs import Extent, Piece
+from headwater.kernel import XetHash
+
+_TERM = struct.Struct("<32sIIII")
+
+
+@dataclass(frozen=True)
+class Term:
+    """Chunks [first, last) of a xorb, which are ``size_bytes`` bytes from ``offset`` of its payload."""
+
+    xorb: XetHash
+    first: int
+    last: int
+    offset: int
+    size_bytes: int
+
+
+def to_text(digest: bytes) -> XetHash:
+    """The string form of a 32-byte Xet hash: four little-endian u64 in hex."""
+    a, b, c, d = struct.unpack("<4Q", digest)
+    return XetHash(f"{a:016x}{b:016x}{c:016x}{d:016x}")
+
+
+def from_text(text: str) -> bytes:
+    """The inverse of ``to_text``.
+
+    Raises:
+        ValueError: ``text`` is not 64 hex digits.
+    """
+    return struct.pack("<4Q", *struct.unpack(">4Q", bytes.fromhex(text))) if len(text) == 64 else _refuse(text)
+
+
+def _refuse(text: str) -> bytes:
+    raise ValueError(f"{text[:80]!r} is not a Xet hash")
+
+
+def pack_terms(terms: Iterable[Term]) -> bytes:
+    return b"".join(_TERM.pack(from_text(t.xorb), t.first, t.last, t.offset, t.size_bytes) for t in terms)
+
+
+def unpack_terms(data: bytes) -> list[Term]:
+    names: dict[bytes, XetHash] = {}
+    return [
+        Term(names.get(raw) or names.setdefault(raw, to_text(raw)), first, last, offset, size)
+        for raw, first, last, offset, size in _TERM.iter_unpack(data)
+    ]
+
+
+class XetSource:
+    """The plain bytes of a file kept as xorbs."""
+
+    def __init__(self, terms: list[Term], payloads: Mapping[XetHash, Path]) -> None:
+        self.terms = terms
+        self._payloads = payloads
+        self._starts = [0, *accumulate(term.size_bytes for term in terms)]
+
+    @property
+    def size_bytes(self) -> int:
+        return self._starts[-1]
+
+    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+        at = max(bisect_right(self._starts, start) - 1, 0)
+        while start < end and at < len(self.terms):
+            term, base = self.terms[at], self._starts[at]
+            count = min(end, base + term.size_bytes) - start
+            if count > 0:
+                yield Extent(self._payloads[term.xorb], term.offset + start - base, count)
+                start += count
+            at += 1
