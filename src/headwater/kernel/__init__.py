@@ -8,6 +8,7 @@ from headwater.kernel.clock import from_iso, to_iso, utcnow
 from headwater.kernel.errors import HeadwaterError, Kind
 from headwater.kernel.ids import AccountId, CommitId, EntryId, GitOid, JobId, RepoId, Sha256, XetHash
 from headwater.kernel.paging import BadCursor, Page, decode_cursor, encode_cursor
+from headwater.kernel.settings import Settings, setting
 
 __all__ = [
     "ANONYMOUS",
@@ -24,12 +25,14 @@ __all__ = [
     "Kind",
     "Page",
     "RepoId",
+    "Settings",
     "Sha256",
     "TokenLimits",
     "XetHash",
     "decode_cursor",
     "encode_cursor",
     "from_iso",
+    "setting",
     "to_iso",
     "utcnow",
 ]

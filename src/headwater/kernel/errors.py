@@ -11,6 +11,8 @@ class Kind(Enum):
     NOT_AUTHENTICATED = "not_authenticated"  # 401
     NOT_ALLOWED = "not_allowed"  # 403
     NOT_FOUND = "not_found"  # 404
+    NO_SUCH_METHOD = "no_such_method"  # 405
+    TOO_SLOW = "too_slow"  # 408
     CONFLICT = "conflict"  # 409
     GONE = "gone"  # 410
     PRECONDITION_FAILED = "precondition_failed"  # 412
@@ -18,6 +20,7 @@ class Kind(Enum):
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"  # 416
     UNPROCESSABLE = "unprocessable"  # 422
     TOO_MANY = "too_many"  # 429
+    BROKEN = "broken"  # 500: no refusal but a bug of ours; only the web layer makes one
     NOT_SERVED = "not_served"  # 501
     UNAVAILABLE = "unavailable"  # 503
     FULL = "full"  # 507

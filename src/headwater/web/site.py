@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from headwater.blobs import BlobFolder
 from headwater.db import Database
-
+from headwater.kernel import Settings
 
 T = TypeVar("T")
 
@@ -18,7 +18,8 @@ class Site:
     """``base_url`` has no trailing slash and is what every link carries, whatever Host a request came with.
 
     ``secret`` (32 bytes, kept in the data folder) signs links and short-lived tokens; derive a key per purpose from it.
-    ``parts`` holds what a context builds for itself at start, by type: ``site.part(GitStore)``.
+    ``settings.of(SomeSettings)`` is what the operator set. ``parts`` holds what a context builds for itself at start, by
+    type: ``site.part(GitStore)``.
     """
 
     data_dir: Path
@@ -26,7 +27,7 @@ class Site:
     blobs: BlobFolder
     base_url: str
     secret: bytes
-    settings: Any = None
+    settings: Settings = field(default_factory=Settings)
     parts: dict[type, Any] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,275 @@
+"""The ASGI application: one router, one place to find the actor, one to write a refusal, one log line a request."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
+from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere, refuse_in_json
+from headwater.web.routing import Access, Route, Router
+from headwater.web.settings import WebSettings
+from headwater.web.site import Site
+
+Authenticate = Callable[[Request], Awaitable[Actor]]
+Dialect = Callable[[Request, HeadwaterError], Response]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+# What strangers wrote may be shown from this origin, but never run in it.
+_SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
+_PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+_RUNS_IN_BROWSERS = (
+    "text/html",
+    "application/xhtml+xml",
+    "image/svg+xml",
+    "text/xml",
+    "application/xml",
+    "application/pdf",
+)
+
+log = structlog.get_logger("headwater.web")
+
+
+def build_app(
+    site: Site, routes: Iterable[Route], authenticate: Authenticate, dialects: Mapping[str, Dialect]
+) -> ASGIApp:
+    """The whole site as one ASGI application.
+
+    Args:
+        authenticate: finds the actor of a request, and refuses forged ones (CSRF); asked for every
+            route but those whose address is the credential. A bad credential on a route that needs none counts as no credential.
+        dialects: how each door writes a refusal; a route's ``dialect`` that is missing here is written as JSON.
+    """
+    return _App(site, Router(routes), authenticate, dialects)
+
+
+class _App:
+    def __init__(self, site: Site, router: Router, authenticate: Authenticate, dialects: Mapping[str, Dialect]) -> None:
+        self.site = site
+        self.router = router
+        self.authenticate = authenticate
+        self.dialects = dialects
+        self.proxies = tuple(
+            ipaddress.ip_network(text, strict=False) for text in site.settings.of(WebSettings).trusted_proxies
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started = time.monotonic()
+        scope.setdefault("state", {})
+        self._apply_proxy(scope)
+        request = Request(scope, receive, send)
+        request.state.site = self.site
+        request.state.actor = ANONYMOUS
+        request.state.request_id = request_id = _request_id(request)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        answer = _Answer(request, send)
+        route: Route | None = None
+        try:
+            raw_path = _checked_path(scope)
+            route, values, allowed = self.router.find(scope["method"], raw_path)
+            scope["path_params"] = values
+            if route is None:
+                response = await self._answer_unknown(request, raw_path, allowed)
+            else:
+                request.state.actor = await self._find_actor(request, route)
+                response = await route.endpoint(request)
+        except HeadwaterError as error:
+            answer.code = error.code
+            response = self._refuse(request, route, error)
+        except Exception:
+            log.exception("request.failed", method=scope["method"], route=route and route.pattern)
+            answer.code = Broken.code
+            response = self._refuse(request, route, Broken(request_id))
+        try:
+            await response(scope, receive, answer.send)
+        except HeadwaterError as error:
+            if answer.status:
+                raise
+            answer.code = error.code
+            await self._refuse(request, route, error)(scope, receive, answer.send)
+        except Exception:
+            if answer.status:
+                log.exception("answer.broken_off", route=route and route.pattern)
+                _break_off(scope)
+                return
+            log.exception("request.failed", method=scope["method"], route=route and route.pattern)
+            answer.code = Broken.code
+            await self._refuse(request, route, Broken(request_id))(scope, receive, answer.send)
+        finally:
+            self._log(request, route, answer, started)
+
+    async def _find_actor(self, request: Request, route: Route) -> Actor:
+        if route.access is Access.SIGNED_LINK:
+            return ANONYMOUS
+        try:
+            return await self.authenticate(request)
+        except HeadwaterError as error:
+            if route.access is Access.PUBLIC and error.kind is Kind.NOT_AUTHENTICATED:
+                return ANONYMOUS
+            raise
+
+    async def _answer_unknown(self, request: Request, raw_path: str, allowed: list[str]) -> Response:
+        """No route: a wrong method, a page's address with a slash too many, or nothing at all."""
+        if allowed:
+            raise NoSuchMethod(request.method, allowed)
+        if request.method in ("GET", "HEAD") and raw_path.endswith("/"):
+            shorter, _, _ = self.router.find(request.method, raw_path.rstrip("/"))
+            if shorter is not None and shorter.dialect == "page":
+                query = request.url.query
+                target = raw_path.rstrip("/") + (f"?{query}" if query else "")
+                return Response(status_code=308, headers={"Location": target})
+        if _dialect_of(request) == "page":
+            request.state.actor = await self._actor_of_page(request)
+        raise NothingHere
+
+    async def _actor_of_page(self, request: Request) -> Actor:
+        """Who reads a "not found" page: its frame names them."""
+        try:
+            return await self.authenticate(request)
+        except HeadwaterError:
+            return ANONYMOUS
+
+    def _refuse(self, request: Request, route: Route | None, error: HeadwaterError) -> Response:
+        write = self.dialects.get(route.dialect if route else _dialect_of(request), refuse_in_json)
+        try:
+            return write(request, error)
+        except Exception:  # a dialect's own bug must not hide the refusal
+            log.exception("refusal.failed", code=error.code)
+            return refuse_in_json(request, error)
+
+    def _apply_proxy(self, scope: Scope) -> None:
+        """Believe ``X-Forwarded-For`` and ``-Proto`` only from addresses that the settings name."""
+        client = scope.get("client")
+        if not self.proxies or not client or not self._is_proxy(client[0]):
+            return
+        headers = {name: value for name, value in scope["headers"] if name.startswith(b"x-forwarded-")}
+        proto = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip().lower()
+        if proto in ("http", "https"):
+            scope["scheme"] = proto
+        hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",") if hop.strip()]
+        while hops:
+            hop = hops.pop()
+            scope["client"] = (hop, 0)
+            if not self._is_proxy(hop):
+                return
+
+    def _is_proxy(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.proxies)
+
+    def _log(self, request: Request, route: Route | None, answer: _Answer, started: float) -> None:
+        values = request.path_params if route else {}
+        actor: Actor = request.state.actor
+        facts: dict[str, object] = {
+            "method": request.method,
+            # The pattern, not the address: an address may hold a one-time link or a signature.
+            "route": route.pattern if route else None,
+            "status": answer.status,
+            "duration_ms": round((time.monotonic() - started) * 1000, 1),
+            "size_bytes": answer.size_bytes,
+        }
+        if "ns" in values and "name" in values:
+            facts["repo"] = f"{values['ns']}/{values['name']}"
+        if actor.account_id is not None:
+            facts["account_id"] = actor.account_id
+        if answer.code:
+            facts["code"] = answer.code
+        log.info("request.answered", **facts)
+
+
+class _Answer:
+    """Stands before ``send``: adds what every answer carries, and remembers what was sent."""
+
+    def __init__(self, request: Request, send: Send) -> None:
+        self.status = 0
+        self.size_bytes = 0
+        self.code = ""
+        self._request = request
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            headers.setdefault("X-Request-Id", self._request.state.request_id)
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+            media_type = headers.get("content-type", "").split(";")[0].lower()
+            if media_type in _RUNS_IN_BROWSERS and "content-security-policy" not in headers:
+                is_page = media_type == "text/html" and not hasattr(self._request.state, "serves_strangers_bytes")
+                headers["Content-Security-Policy"] = _PAGE_POLICY if is_page else _SANDBOX
+                headers.setdefault("Referrer-Policy", "same-origin")
+            message["headers"] = headers.raw
+            self.size_bytes = int(headers.get("content-length", 0))
+        await self._send(message)
+
+
+def _break_off(scope: Scope) -> None:
+    """An answer that failed half-way ends the connection, so that the client sees it as incomplete."""
+    exchange = scope.get("headwater.exchange")
+    if exchange is not None:
+        exchange.abort()
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _checked_path(scope: Scope) -> str:
+    """The path as it came, still quoted. What could be read in two ways is refused, never tidied.
+
+    Raises:
+        BadAddress: empty or dot segments, control characters, backslashes, or bytes that are not UTF-8, quoted or not.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    plain = unquote_to_bytes(raw)
+    if _CONTROL.search(plain):
+        raise BadAddress("it holds control characters")
+    if b"\\" in plain:
+        raise BadAddress("it holds a backslash")
+    if b"//" in raw:
+        raise BadAddress("it has an empty segment (two slashes in a row)")
+    if any(segment in (b".", b"..") for segment in plain.split(b"/")):
+        raise BadAddress("it has a segment that is '.' or '..'")
+    try:
+        plain.decode()
+    except UnicodeDecodeError:
+        raise BadAddress("it is not UTF-8") from None
+    if not raw.startswith(b"/"):
+        raise BadAddress("it does not begin with a slash")
+    return raw.decode("ascii")
+
+
+def _dialect_of(request: Request) -> str:
+    """How to refuse where no route says so: by the look of the path, then by what the client would read."""
+    path: str = request.scope["path"]
+    if "/info/lfs/" in path:
+        return "lfs"
+    if path.endswith(("/info/refs", "/git-upload-pack", "/git-receive-pack")):
+        return "git"
+    if path.startswith("/xet/"):
+        return "cas"
+    if path.startswith("/api/v1/"):
+        return "api"
+    if path.startswith("/api/") or "/resolve/" in path:
+        return "hf"
+    return "page" if "text/html" in request.headers.get("accept", "") else "api"

@@ -1,0 +1,242 @@
+"""Answers: JSON, the next page's link, and bytes of any source with ranges, sent without passing through Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from headwater.blobs import ByteSource, Extent, Piece
+from headwater.web.refusals import BadRange
+from headwater.web.site import Site
+from headwater.web.threads import in_thread
+
+MAX_RANGES = 64  # after overlapping and touching ones are joined; Xet clients ask for a few
+MAX_RANGE_HEADER = 4096
+STEP_BYTES = 1 << 20
+_RANGE = re.compile(r"(\d*)-(\d*)")
+
+
+class JsonResponse(Response):
+    """JSON by orjson; dataclasses, datetimes and enums as they come."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def next_link(request: Request, cursor: str | None, *, param: str = "cursor") -> dict[str, str]:
+    """The ``Link`` header to the next page: this request's own address with the cursor set; {} on the last page."""
+    if cursor is None:
+        return {}
+    site: Site = request.state.site
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != param]
+    raw_path = request.scope["raw_path"].decode("ascii")
+    return {"Link": f'<{site.base_url}{raw_path}?{urlencode([*query, (param, cursor)])}>; rel="next"'}
+
+
+def content_disposition(filename: str, *, inline: bool = True) -> str:
+    """The header for a file's name, in both the old and the UTF-8 form."""
+    plain = filename.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_").replace("?", "_")
+    kind = "inline" if inline else "attachment"
+    return f"{kind}; filename*=UTF-8''{quote(filename, safe='')}; filename=\"{plain}\";"
+
+
+class SourceResponse(Response):
+    """Bytes of a source: whole, one range, or several; 304 by ETag; HEAD without a body.
+
+    Byte runs go out by ``sendfile`` where the server offers it. A browser may show what strangers wrote, never run it:
+    such an answer gets a sandboxing policy.
+
+    Args:
+        etag: with its quotes; strong, as ranges are checked against it.
+        media_type: of the whole; several ranges are ``multipart/byteranges``.
+        filename: for ``Content-Disposition``.
+
+    Raises:
+        BadRange: (when sent) no range asked for can be satisfied, or there are too many.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        source: ByteSource,
+        *,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
+        media_type: str = "application/octet-stream",
+        etag: str | None = None,
+        filename: str | None = None,
+    ) -> None:
+        super().__init__(None, status, headers, None)
+        del self.headers["content-length"]
+        self._request = request
+        self._source = source
+        self._media_type = media_type
+        self._etag = etag
+        request.state.serves_strangers_bytes = True
+        self.headers.setdefault("Accept-Ranges", "bytes")
+        if etag is not None:
+            self.headers.setdefault("ETag", etag)
+        if filename is not None:
+            self.headers.setdefault("Content-Disposition", content_disposition(filename))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = self._source.size_bytes
+        if self._is_unchanged():
+            self.status_code = 304
+            await self._send(scope, send, 0, [])
+            return
+        ranges = self._ranges(size)
+        if ranges is None:
+            self.headers["Content-Type"] = self._media_type
+            await self._send(scope, send, size, self._source.pieces(0, size))
+            return
+        self.status_code = 206
+        if len(ranges) == 1:
+            start, end = ranges[0]
+            self.headers["Content-Type"] = self._media_type
+            self.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+            await self._send(scope, send, end - start, self._source.pieces(start, end))
+            return
+        boundary = secrets.token_hex(16)
+        self.headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+        heads = [
+            (
+                f"\r\n--{boundary}\r\nContent-Type: {self._media_type}\r\n"
+                f"Content-Range: bytes {start}-{end - 1}/{size}\r\n\r\n"
+            ).encode()
+            for start, end in ranges
+        ]
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        total = sum(map(len, heads)) + len(tail) + sum(end - start for start, end in ranges)
+
+        def pieces() -> Iterator[Piece]:
+            for head, (start, end) in zip(heads, ranges, strict=True):
+                yield head
+                yield from self._source.pieces(start, end)
+            yield tail
+
+        await self._send(scope, send, total, pieces())
+
+    def _is_unchanged(self) -> bool:
+        asked = self._request.headers.get("if-none-match")
+        if asked is None or self._etag is None or self.status_code != 200:
+            return False
+        return asked.strip() == "*" or self._etag in (tag.strip().removeprefix("W/") for tag in asked.split(","))
+
+    def _ranges(self, size: int) -> Sequence[tuple[int, int]] | None:
+        """What is asked for as [start, end) pairs in order; None for the whole."""
+        asked = self._request.headers.get("range")
+        if asked is None or self.status_code != 200 or self._request.method not in ("GET", "HEAD"):
+            return None
+        condition = self._request.headers.get("if-range")
+        if condition is not None and not self._still_holds(condition.strip()):
+            return None
+        return parse_ranges(asked, size)
+
+    def _still_holds(self, condition: str) -> bool:
+        if condition.startswith(('"', "W/")):
+            return condition == self._etag
+        modified = self.headers.get("last-modified")
+        try:
+            return modified is not None and parsedate_to_datetime(condition) == parsedate_to_datetime(modified)
+        except ValueError:
+            return False
+
+    async def _send(self, scope: Scope, send: Send, count: int, pieces: Iterable[Piece]) -> None:
+        if self.status_code != 304:
+            self.headers["Content-Length"] = str(count)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD" or not count:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif "headwater.pieces" in scope.get("extensions", {}):
+            await send({"type": "headwater.pieces", "pieces": pieces, "count": count})
+        else:
+            blocks = read_blocks(pieces)
+            while block := await in_thread(next, blocks, b""):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def read_blocks(pieces: Iterable[Piece], step_bytes: int = STEP_BYTES) -> Iterator[bytes]:
+    """The bytes of pieces in blocks of bounded size, for where they cannot be sent straight from the files.
+
+    Raises:
+        OSError: a file is gone, or shorter than its record says.
+    """
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            if piece:
+                yield piece
+            continue
+        fd = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at, end = piece.offset, piece.offset + piece.count
+            while at < end:
+                block = os.pread(fd, min(step_bytes, end - at), at)
+                if not block:
+                    raise OSError(f"{piece.path.name} is shorter than its record says")
+                at += len(block)
+                yield block
+        finally:
+            os.close(fd)
+
+
+def parse_ranges(asked: str, size: int) -> list[tuple[int, int]] | None:
+    """``Range`` as sorted [start, end) pairs, overlapping and touching ones joined; None when it is no byte range.
+
+    Raises:
+        BadRange: none of them lies in the file, or there are too many.
+
+    Source: RFC 9110, section 14.1.2; an unknown unit or a malformed set is ignored, as it says.
+    """
+    unit, _, text = asked.partition("=")
+    if unit.strip().lower() != "bytes" or not text:
+        return None
+    if len(text) > MAX_RANGE_HEADER or text.count(",") >= MAX_RANGES * 4:
+        raise BadRange(size, f"At most {MAX_RANGES} ranges can be asked for at once.")
+    found: list[tuple[int, int]] = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None or match.groups() == ("", ""):
+            return None
+        first, last = match.groups()
+        if first and last and int(last) < int(first):
+            return None
+        start = int(first) if first else max(size - int(last), 0)
+        end = min(int(last) + 1, size) if first and last else size
+        if start < end:
+            found.append((start, end))
+    if not found:
+        raise BadRange(size, "No range that was asked for lies inside the file.")
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    if len(joined) > MAX_RANGES:
+        raise BadRange(size, f"At most {MAX_RANGES} ranges can be asked for at once.")
+    return joined
+
+
+__all__ = [
+    "Extent",
+    "JsonResponse",
+    "SourceResponse",
+    "content_disposition",
+    "next_link",
+    "parse_ranges",
+    "read_blocks",
+]
