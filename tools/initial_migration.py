@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -64,4 +66,5 @@ def render() -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(render())
+    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(TARGET)], check=True)
     print(f"wrote {TARGET.name}")
