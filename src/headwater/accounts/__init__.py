@@ -1,21 +1,151 @@
 """People, organisations, tokens, grants: who may do what."""
 
-from headwater.accounts.errors import BadCredential, GateClosed, Hidden, NotAllowed, NotSignedIn
-from headwater.accounts.models import Account, AccountKind, Action, Resource, Role
-from headwater.accounts.rights import allows, readable_owner_ids, require
+from headwater.accounts.errors import (
+    AccessAlreadyHandled,
+    AccessRequestNotFound,
+    AccountNameTaken,
+    AccountNotFound,
+    BadAccountName,
+    BadCredential,
+    BadTokenRequest,
+    Disabled,
+    GateClosed,
+    Hidden,
+    LastAdmin,
+    NotAllowed,
+    NotAnOrganisation,
+    NotAPerson,
+    NotGated,
+    NotSignedIn,
+    TokenNotFound,
+)
+from headwater.accounts.models import (
+    AccessRequest,
+    Account,
+    AccountKind,
+    Action,
+    Member,
+    Namespace,
+    Resource,
+    Role,
+    SignUpPolicy,
+    TokenInfo,
+)
+from headwater.accounts.names import RESERVED, check_account_name, check_letters, name_key
+from headwater.accounts.rights import Visibility, allows, readable_owner_ids, require, visible
+from headwater.accounts.service.gates import (
+    find_request,
+    grant_access,
+    handle_request,
+    list_own_requests,
+    list_requests,
+    request_access,
+    withdraw_request,
+)
+from headwater.accounts.service.links import ensure_first_admin_link
+from headwater.accounts.service.lookup import (
+    find_account,
+    get_account,
+    get_accounts,
+    get_organisation,
+    get_person,
+    get_self,
+    namespace_resource,
+    namespaces_of,
+    organisations_of,
+)
+from headwater.accounts.service.organisations import (
+    count_members,
+    create_organisation,
+    find_role,
+    list_members,
+    remove_member,
+    set_role,
+)
+from headwater.accounts.service.people import create_person, reinstate, suspend, update_profile
+from headwater.accounts.service.policy import set_sign_up_policy, sign_up_policy
+from headwater.accounts.service.tokens import NewToken, create_token, list_tokens, revoke_token
+from headwater.accounts.settings import OidcSettings
+from headwater.web import Site
+
+
+def install(site: Site) -> None:
+    """Give the site what this context keeps in memory."""
+    from headwater.accounts import door
+
+    door.install(site)
+
 
 __all__ = [
+    "RESERVED",
+    "AccessAlreadyHandled",
+    "AccessRequest",
+    "AccessRequestNotFound",
     "Account",
     "AccountKind",
+    "AccountNameTaken",
+    "AccountNotFound",
     "Action",
+    "BadAccountName",
     "BadCredential",
+    "BadTokenRequest",
+    "Disabled",
     "GateClosed",
     "Hidden",
+    "LastAdmin",
+    "Member",
+    "Namespace",
+    "NewToken",
+    "NotAPerson",
     "NotAllowed",
+    "NotAnOrganisation",
+    "NotGated",
     "NotSignedIn",
+    "OidcSettings",
     "Resource",
     "Role",
+    "SignUpPolicy",
+    "TokenInfo",
+    "TokenNotFound",
+    "Visibility",
     "allows",
+    "check_account_name",
+    "check_letters",
+    "count_members",
+    "create_organisation",
+    "create_person",
+    "create_token",
+    "ensure_first_admin_link",
+    "find_account",
+    "find_request",
+    "find_role",
+    "get_account",
+    "get_accounts",
+    "get_organisation",
+    "get_person",
+    "get_self",
+    "grant_access",
+    "handle_request",
+    "install",
+    "list_members",
+    "list_own_requests",
+    "list_requests",
+    "list_tokens",
+    "name_key",
+    "namespace_resource",
+    "namespaces_of",
+    "organisations_of",
     "readable_owner_ids",
+    "reinstate",
+    "remove_member",
+    "request_access",
     "require",
+    "revoke_token",
+    "set_role",
+    "set_sign_up_policy",
+    "sign_up_policy",
+    "suspend",
+    "update_profile",
+    "visible",
+    "withdraw_request",
 ]

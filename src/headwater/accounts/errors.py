@@ -48,3 +48,166 @@ class GateClosed(HeadwaterError):
     def __init__(self, *, asked: bool, signed_in: bool) -> None:
         self.asked, self.signed_in = asked, signed_in
         super().__init__("Access to the files is granted on request.")
+
+
+class Disabled(HeadwaterError):
+    """The site's administrators have closed the repository."""
+
+    code = "disabled"
+    kind = Kind.NOT_ALLOWED
+
+    def __init__(self) -> None:
+        # huggingface_hub matches this text exactly (utils/_http.py) to raise DisabledRepoError.
+        super().__init__("Access to this resource is disabled.")
+
+
+class BadAccountName(HeadwaterError):
+    code = "bad_account_name"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, name: str, why: str) -> None:
+        self.why = why
+        super().__init__(f"{name!r} cannot be a name: {why}")
+
+
+class AccountNameTaken(HeadwaterError):
+    code = "account_name_taken"
+    kind = Kind.CONFLICT
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The name {name!r} is already used here, or was once. Choose another.")
+
+
+class AccountNotFound(HeadwaterError):
+    code = "account_not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no account named {name!r} here. `headwater user list` shows all people.")
+
+
+class NotAPerson(HeadwaterError):
+    code = "not_a_person"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is an organisation. Name one of its members.")
+
+
+class NotAnOrganisation(HeadwaterError):
+    code = "not_an_organisation"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is a person, not an organisation.")
+
+
+class LastAdmin(HeadwaterError):
+    code = "last_admin"
+    kind = Kind.CONFLICT
+
+    def __init__(self, of: str) -> None:
+        super().__init__(f"{of} would be left without an administrator. Make someone else one first.")
+
+
+class WeakPassword(HeadwaterError):
+    code = "weak_password"
+    kind = Kind.BAD_INPUT
+
+
+class SignInFailed(HeadwaterError):
+    """Unknown name, wrong password or suspended account. Which of these is not told."""
+
+    code = "sign_in_failed"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__("This name and password do not fit. An administrator can make a link to set a new password.")
+
+
+class TooManyAttempts(HeadwaterError):
+    code = "too_many_attempts"
+    kind = Kind.TOO_MANY
+
+    def __init__(self, wait_s: int) -> None:
+        self.wait_s = wait_s
+        super().__init__(
+            f"Too many attempts to sign in. Wait {wait_s} seconds, then try again.",
+            headers={"Retry-After": str(wait_s)},
+        )
+
+
+class SignUpClosed(HeadwaterError):
+    code = "sign_up_closed"
+    kind = Kind.NOT_ALLOWED
+
+    def __init__(self) -> None:
+        super().__init__("This site does not take sign-ups without an invitation. Ask one of its administrators.")
+
+
+class LinkInvalid(HeadwaterError):
+    code = "link_invalid"
+    kind = Kind.GONE
+
+    def __init__(self) -> None:
+        super().__init__("This link was used before, has expired, or was never given out. Ask for a new one.")
+
+
+class TokenNotFound(HeadwaterError):
+    code = "token_not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("This person has no such token. List the tokens for their numbers.")
+
+
+class BadTokenRequest(HeadwaterError):
+    code = "bad_token_request"
+    kind = Kind.BAD_INPUT
+
+
+class NotGated(HeadwaterError):
+    code = "not_gated"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self) -> None:
+        super().__init__("This repository is not gated: there is nothing to request or to grant.")
+
+
+class AccessAlreadyHandled(HeadwaterError):
+    code = "access_already_handled"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"This access request is already {status}.")
+
+
+class AccessRequestNotFound(HeadwaterError):
+    code = "access_request_not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("There is no such access request for this repository.")
+
+
+class OidcRefused(HeadwaterError):
+    """The other site's answer cannot be taken as a sign-in."""
+
+    code = "oidc_refused"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Signing in through the other site failed: {why} Start again from the sign-in page.")
+
+
+class OidcUnavailable(HeadwaterError):
+    code = "oidc_unavailable"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The sign-in service cannot be used now: {why}")
+
+
+class BadSetting(HeadwaterError):
+    code = "bad_account_setting"
+    kind = Kind.BAD_INPUT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 
-from headwater.kernel import AccountId
+from headwater.kernel import AccountId, Grant
 
 
 class AccountKind(Enum):
@@ -62,3 +62,84 @@ class Resource:
     gated: str = ""
     created_by: AccountId | None = None
     is_disabled: bool = False
+
+
+class SignUpPolicy(Enum):
+    OPEN = "open"
+    INVITE = "invite"  # with a link that any signed-in person may make
+    CLOSED = "closed"  # only with a link that an administrator makes
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A name under which someone may own or reach things, and their role there."""
+
+    account: Account
+    role: Role
+
+
+@dataclass(frozen=True)
+class Member:
+    account: Account
+    role: Role
+    since: datetime
+
+
+@dataclass(frozen=True)
+class TokenInfo:
+    """A token as its owner may see it: never the secret."""
+
+    id: int
+    account_id: AccountId
+    name: str
+    hint: str
+    role: str
+    grants: tuple[Grant, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One browser that is signed in. ``id`` names it on pages and opens nothing."""
+
+    id: str
+    account_id: AccountId
+    csrf: str
+    user_agent: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class OneTimeLink:
+    """``id`` names it on pages and opens nothing; the link's own secret is stored nowhere."""
+
+    id: str
+    purpose: str  # "first_admin" | "site" | "org" | "reset"
+    account_id: AccountId | None
+    org_id: AccountId | None
+    role: Role | None
+    note: str
+    created_by: AccountId | None
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AccessRequest:
+    """Someone's wish to read a gated repository's files. ``fields`` is what they answered to the gate's questions."""
+
+    id: int
+    repo_id: int
+    account: Account
+    status: str  # "pending" | "accepted" | "rejected"
+    fields: dict[str, str]
+    rejection_reason: str | None
+    created_at: datetime
+    handled_at: datetime | None
+    by_grant: bool  # granted without having been asked for

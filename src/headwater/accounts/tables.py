@@ -107,12 +107,22 @@ access_request = Table(
     Column("status", String(8), nullable=False),
     Column("fields", JsonText, nullable=False),
     Column("rejection_reason", Text),
+    Column("by_grant", Boolean, nullable=False, server_default="0"),  # given without having been asked for
     Column("created_at", UtcDateTime, nullable=False),
     Column("handled_at", UtcDateTime),
     Column("handled_by", ForeignKey("account.id")),
     Index("uq_access_request_repo_account", "repo_id", "account_id", unique=True),
     CheckConstraint("status in ('pending', 'accepted', 'rejected')", name="known_status"),
     sqlite_autoincrement=True,
+)
+
+# Failed sign-ins, counted per account, per address and per pair of both; rows die with their window.
+sign_in_failure = Table(
+    "sign_in_failure",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
 site_setting = Table(

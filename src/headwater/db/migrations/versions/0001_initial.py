@@ -555,6 +555,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_upload_claim_created", "upload_claim", ["created_at"], unique=False)
     op.create_table(
+        "upload_session",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("stamp", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_upload_session_account_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_upload_session_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_session")),
+    )
+    op.create_index("ix_upload_session_created", "upload_session", ["created_at"], unique=False)
+    op.create_index("ix_upload_session_owner", "upload_session", ["account_id", "repo_id"], unique=False)
+    op.create_table(
         "webhook_delivery",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("webhook_id", sa.Integer(), nullable=False),

@@ -1,0 +1,68 @@
+"""From a secret to an actor. Runs on every request with a credential: one indexed look-up, no cache to go stale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from headwater.accounts import credentials
+from headwater.accounts.errors import BadCredential
+from headwater.accounts.models import Session
+from headwater.accounts.store import secrets
+from headwater.db import Tx
+from headwater.kernel import AccountId, Actor, TokenLimits
+
+TOUCH_EVERY = timedelta(minutes=5)  # how old "last used" may be before it is written again
+SESSION_IDLE = timedelta(days=14)
+SESSION_LONGEST = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """Who a credential stands for. ``is_stale`` asks the caller to have its last use written, later and aside."""
+
+    actor: Actor
+    is_stale: bool
+    session: Session | None = None
+
+
+def identify_token(tx: Tx, token: str, *, now: datetime) -> Identified:
+    """The owner of a token, bounded by what the token may do.
+
+    Raises:
+        BadCredential: wrong, expired or revoked, or its owner is suspended.
+    """
+    if not credentials.is_token(token):
+        raise BadCredential
+    row = secrets.token_with_owner(tx, credentials.digest_of(token))
+    if row is None or row.revoked_at is not None or row.suspended_at is not None:
+        raise BadCredential
+    if row.expires_at is not None and row.expires_at <= now:
+        raise BadCredential
+    actor = Actor(
+        account_id=AccountId(row.account_id),
+        name=row.account_name,
+        is_site_admin=row.is_site_admin,
+        limits=TokenLimits(row.id, row.name, row.role, secrets.grants_of(row.grants)),
+    )
+    return Identified(actor, is_stale=row.last_used_at is None or now - row.last_used_at > TOUCH_EVERY)
+
+
+def identify_session(tx: Tx, secret: str, *, now: datetime) -> Identified | None:
+    """The person of a browser's cookie, or None: an old cookie makes a stranger, not an error."""
+    row = secrets.session_with_owner(tx, credentials.digest_of(secret))
+    if row is None or row.suspended_at is not None or row.expires_at <= now:
+        return None
+    actor = Actor(account_id=AccountId(row.account_id), name=row.account_name, is_site_admin=row.is_site_admin)
+    return Identified(actor, is_stale=now - row.last_seen_at > TOUCH_EVERY, session=secrets.session_of(row))
+
+
+def note_token_use(tx: Tx, token_id: int, *, now: datetime) -> None:
+    """Write when a token was last used."""
+    secrets.touch_token(tx, token_id, now=now)
+
+
+def note_session_use(tx: Tx, session: Session, *, now: datetime) -> None:
+    """Write when a browser was last seen, and let its session live on."""
+    until = min(now + SESSION_IDLE, session.created_at + SESSION_LONGEST)
+    secrets.touch_session(tx, session.id, expires_at=until, now=now)

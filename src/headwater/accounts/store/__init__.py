@@ -1,0 +1,1 @@
+"""SQL of this context and nothing else: a transaction in, models out. For ``accounts`` alone."""
