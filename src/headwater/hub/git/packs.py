@@ -1,0 +1,150 @@
+"""Writing packs: a few new objects, compressed one by one, and their index. Reading is pygit2's and git's work.
+
+A pack of few objects made here costs less than asking a library for one, and gives the index too. Deltas are left to
+the collector, which merges packs by ``git pack-objects``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from headwater.hub.git.models import BuiltPack
+from headwater.hub.git.objects import object_id
+
+SPILL_BYTES = 8 << 20
+
+
+class PackWriter:
+    """Collects objects; beyond 8 MiB they go to a temporary file in ``folder``.
+
+    As a context manager it removes that file at the end unless ``finish`` has handed it over.
+    """
+
+    def __init__(self, folder: Path, level: int = zlib.Z_BEST_SPEED) -> None:
+        self._folder = folder
+        self._level = level
+        self._entries: list[tuple[bytes, int, int]] = []  # id, crc32, offset
+        self._known: set[bytes] = set()
+        self._chunks: list[bytes] = []
+        self._at = 12  # the header is written at the end, when the number of objects is known
+        self._held = 0
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, oid: bytes) -> bool:
+        return oid in self._known
+
+    def add(self, kind: int, data: bytes) -> bytes:
+        """Add an object; returns its 20-byte id. The same object twice is kept once."""
+        return self.add_known(object_id(kind, data), kind, data)
+
+    def add_known(self, oid: bytes, kind: int, data: bytes) -> bytes:
+        if oid in self._known:
+            return oid
+        chunk = _entry_header(kind, len(data)) + zlib.compress(data, self._level)
+        self._known.add(oid)
+        self._entries.append((oid, zlib.crc32(chunk), self._at))
+        self._at += len(chunk)
+        self._held += len(chunk)
+        self._chunks.append(chunk)
+        if self._held > SPILL_BYTES:
+            self._spill()
+        return oid
+
+    def finish(self) -> BuiltPack:
+        """The pack and its index. Call once; the writer is empty afterwards."""
+        header = struct.pack(">4sII", b"PACK", 2, len(self._entries))
+        if self._file is None:
+            body = header + b"".join(self._chunks)
+            trailer = hashlib.sha1(body, usedforsecurity=False).digest()
+            data: bytes | Path = body + trailer
+        else:
+            trailer = self._finish_file(header)
+            data, self._path = self._path, None  # type: ignore[assignment]  # a file is open, so there is a path
+        idx = build_index(self._entries, trailer)
+        return BuiltPack(trailer.hex(), len(self._entries), self._at + 20, idx, data)
+
+    def _spill(self) -> BinaryIO:
+        if self._file is None:
+            self._path = self._folder / os.urandom(16).hex()
+            self._file = self._path.open("w+b")
+            self._file.write(b"\0" * 12)
+        self._file.writelines(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        return self._file
+
+    def _finish_file(self, header: bytes) -> bytes:
+        file = self._spill()
+        file.seek(0)
+        file.write(header)
+        file.seek(0)
+        hasher = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False))
+        file.seek(0, os.SEEK_END)
+        file.write(hasher.digest())
+        file.close()
+        self._file = None
+        return hasher.digest()
+
+
+def _entry_header(kind: int, size: int) -> bytes:
+    byte = (kind << 4) | (size & 15)
+    size >>= 4
+    out = bytearray()
+    while size:
+        out.append(byte | 0x80)
+        byte = size & 0x7F
+        size >>= 7
+    out.append(byte)
+    return bytes(out)
+
+
+def build_index(entries: list[tuple[bytes, int, int]], pack_trailer: bytes) -> bytes:
+    """A version 2 pack index of (id, crc32, offset) triples."""
+    entries = sorted(entries)
+    counts = [0] * 256
+    for oid, _, _ in entries:
+        counts[oid[0]] += 1
+    total, fanout = 0, []
+    for count in counts:
+        total += count
+        fanout.append(total)
+    large = [offset for _, _, offset in entries if offset >= 1 << 31]
+    offsets, n_large = [], 0
+    for _, _, offset in entries:
+        if offset >= 1 << 31:
+            offsets.append((1 << 31) | n_large)
+            n_large += 1
+        else:
+            offsets.append(offset)
+    body = b"".join(
+        [
+            b"\377tOc",
+            struct.pack(">I", 2),
+            struct.pack(">256I", *fanout),
+            *(oid for oid, _, _ in entries),
+            struct.pack(f">{total}I", *(crc for _, crc, _ in entries)),
+            struct.pack(f">{total}I", *offsets),
+            struct.pack(f">{len(large)}Q", *large),
+            pack_trailer,
+        ]
+    )
+    return body + hashlib.sha1(body, usedforsecurity=False).digest()

@@ -1,0 +1,191 @@
+"""The one way refs move: pack bytes first, then one transaction.
+
+Invariant: a ref points only at commits whose objects are all in live packs, and whose large files are all stored and
+readable through the repository. Only ``publish`` moves refs, and the collector relies on it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from headwater.blobs import BlobFolder
+from headwater.db import Tx
+from headwater.hub.access import from_row
+from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
+from headwater.hub.events import RefMove, refs_moved
+from headwater.hub.git import store
+from headwater.hub.git.cache import pack_key
+from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
+from headwater.hub.git.models import BuiltCommit, BuiltPack, Pointer
+from headwater.hub.models import Repository
+from headwater.hub.names import check_ref
+from headwater.hub.tables.repositories import repository
+from headwater.kernel import Actor, CommitId, GitOid, RepoId, Sha256
+from headwater.web import Site
+
+INLINE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Published:
+    """``repo`` is as it is after the act. ``also`` is what the caller's own part of the transaction returned."""
+
+    repo: Repository
+    also: Any = None
+
+
+def publish(
+    site: Site,
+    actor: Actor,
+    repo_id: RepoId,
+    moves: Sequence[RefMove],
+    built: BuiltCommit | BuiltPack | None = None,
+    *,
+    epoch: int,
+    now: datetime,
+    also: Callable[[Tx], Any] | None = None,
+    pointers: Mapping[GitOid, Pointer] | None = None,
+    paths: Mapping[Sha256, str] | None = None,
+    pull: int = 0,
+) -> Published:
+    """Move refs, all or none, with the pack that brings what they need.
+
+    ``epoch`` is ``snap.prune_epoch`` of the snapshot that everything was built on and checked against. ``pull`` is the
+    pull request whose right to its large files this grants (0: the repository's own). ``pointers`` and ``paths`` are
+    taken from ``built`` if it is a commit. ``also(tx)`` joins the transaction, before the ledger's entry; no I/O in it.
+    The caller has asked for access; that the repository still exists is checked here.
+
+    Raises:
+        HeadMoved, RefExists: a ref is not where ``old`` says.
+        RefInTheWay, DefaultBranchStays, BadName
+        RepositoryPruned: objects went since ``epoch``; build and check again.
+        BlobNotStored: a pointer names bytes that this actor may not bring here.
+    """
+    pack = built.pack if isinstance(built, BuiltCommit) else built
+    if isinstance(built, BuiltCommit):
+        pointers, paths = built.pointers if pointers is None else pointers, built.paths if paths is None else paths
+    for move in moves:
+        if move.old is None and move.new is not None:
+            check_ref(move.ref)
+    inline = None if pack is None else store_pack(site.blobs, repo_id, pack)
+    act = _Act(actor, repo_id, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
+    return site.db.write(act.run)
+
+
+@dataclass(frozen=True)
+class _Act:
+    actor: Actor
+    repo_id: RepoId
+    moves: tuple[RefMove, ...]
+    pack: BuiltPack | None
+    inline: tuple[bytes, bytes] | None
+    epoch: int
+    now: datetime
+    also: Callable[[Tx], Any] | None
+    pointers: Mapping[GitOid, Pointer]
+    paths: Mapping[Sha256, str]
+    pull: int
+
+    def run(self, tx: Tx) -> Published:
+        from headwater.hub import files
+
+        row = tx.execute(
+            select(repository)
+            .where(repository.c.id == self.repo_id, repository.c.deleted_at.is_(None))
+            .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
+        ).first()
+        if row is None:
+            raise RepositoryNotFound
+        repo = from_row(row)
+        if repo.prune_epoch != self.epoch and any(move.new is not None for move in self.moves):
+            raise RepositoryPruned
+        head = self._move_refs(tx, repo)
+        added = 0
+        if self.pack is not None:
+            store.insert_pack(
+                tx, repo.id, self.pack.name, self.pack.size_bytes, self.pack.n_objects, self.inline, self.now
+            )
+            added = self.pack.size_bytes
+        if self.pointers:
+            store.insert_pointers(tx, self.pointers)
+        if self.paths:
+            files.grant_rights(tx, repo.id, dict(self.paths), actor=self.actor, pull=self.pull, now=self.now)
+        store.touch_repository(
+            tx, repo.id, added_bytes=added, head_commit=head, sets_head=head != repo.head_commit, now=self.now
+        )
+        value = None if self.also is None else self.also(tx)
+        refs_moved(tx, self.actor, repo, list(self.moves), self.now)
+        after = replace(
+            repo,
+            version=repo.version + 1,
+            head_commit=head,
+            updated_at=self.now,
+            size_bytes=repo.size_bytes + added,
+        )
+        return Published(after, value)
+
+    def _move_refs(self, tx: Tx, repo: Repository) -> CommitId | None:
+        """Compare and swap them all; returns where the default branch is afterwards."""
+        head = repo.head_commit
+        default_ref = f"refs/heads/{repo.default_branch}"
+        # Deletions first: ``a`` may make room for ``a/b`` in one act.
+        for move in sorted(self.moves, key=lambda m: m.new is not None):
+            if move.ref == default_ref:
+                if move.new is None and move.old is not None:
+                    raise DefaultBranchStays(repo.default_branch)
+                head = None if move.new is None else CommitId(move.new)
+            if move.old is None and move.new is not None:
+                other = store.find_ref_in_the_way(tx, repo.id, move.ref)
+                if other is not None:
+                    raise RefInTheWay(move.ref, other)
+            if not store.move_ref(tx, repo.id, move.ref, move.old, move.new, self.now):
+                if move.old is None:
+                    raise RefExists(move.ref)
+                raise HeadMoved(move.ref, store.find_ref(tx, repo.id, move.ref))
+        return head
+
+
+def store_pack(blobs: BlobFolder, repo_id: RepoId, pack: BuiltPack) -> tuple[bytes, bytes] | None:
+    """Bring a pack's bytes where they belong; returns them if they are small enough to lie in the row.
+
+    Also used by the collector. The index goes first: nothing looks for it without the pack, and no row names either yet.
+    """
+    if pack.size_bytes <= INLINE_BYTES and _size(pack.idx) <= INLINE_BYTES:
+        inline = _bytes(pack.data), _bytes(pack.idx)
+        _drop(pack)
+        return inline
+    for content, suffix in ((pack.idx, ".idx"), (pack.data, ".pack")):
+        target = blobs.key_path(pack_key(repo_id, pack.name, suffix))
+        with blobs.temporary() as temporary:
+            if isinstance(content, bytes):
+                temporary.write_bytes(content)
+            else:
+                try:
+                    os.replace(content, temporary)
+                except OSError:  # made on another file system
+                    shutil.copyfile(content, temporary)
+                    content.unlink(missing_ok=True)
+            blobs.adopt(temporary, target)
+    return None
+
+
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _bytes(content: bytes | Path) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _drop(pack: BuiltPack) -> None:
+    for content in (pack.data, pack.idx):
+        if isinstance(content, Path):
+            content.unlink(missing_ok=True)
