@@ -39,21 +39,21 @@ def test_a_failed_job_comes_back_later_and_is_given_up_in_the_end(db: Database):
     db.write(queue.put, "bad", {}, now=START)
     now = START
     for attempt in range(1, jobs.MAX_ATTEMPTS + 1):
-        job = db.write(queue.claim, now)
+        job = db.write(queue.claim, now, ["bad"])
         assert job is not None
         assert job.attempts == attempt
         again = db.write(queue.fail, job, "broken", now)
         assert again is (attempt < jobs.MAX_ATTEMPTS)
-        assert db.write(queue.claim, now) is None
+        assert db.write(queue.claim, now, ["bad"]) is None
         now += timedelta(seconds=jobs.LONGEST_RETRY_S)
     assert db.read(queue.count_by_state) == {"failed": 1}
 
 
 def test_a_dead_workers_job_is_taken_over(db: Database):
     db.write(queue.put, "slow", {}, now=START)
-    first = db.write(queue.claim, START)
-    assert db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S - 1)) is None
-    second = db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S + 1))
+    first = db.write(queue.claim, START, ["slow"])
+    assert db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S - 1), ["slow"]) is None
+    second = db.write(queue.claim, START + timedelta(seconds=jobs.LEASE_S + 1), ["slow"])
     assert first is not None
     assert second is not None
     assert (second.id, second.attempts) == (first.id, 2)
@@ -81,7 +81,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         self.now += timedelta(seconds=1)
-        job = self.db.write(queue.claim, self.now)
+        job = self.db.write(queue.claim, self.now, ["k"])
         assert (job is None) == (not self.waiting)
         if job is not None:
             self.waiting.remove(job.payload["key"])
@@ -106,3 +106,9 @@ class QueueMachine(RuleBasedStateMachine):
 
 QueueMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 TestQueueMachine = QueueMachine.TestCase
+
+
+def test_a_lane_leaves_other_kinds_alone(db: Database):
+    db.write(queue.put, "other", {})
+    assert queue.Runner(db, {"mine": lambda _site, _payload: None}, None).run_all() == 0
+    assert db.read(queue.count_by_state) == {"waiting": 1}

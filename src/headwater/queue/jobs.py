@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -58,14 +59,15 @@ def put(
     )
 
 
-def find_due(tx: Tx, now: datetime) -> bool:
+def find_due(tx: Tx, now: datetime, kinds: Collection[str]) -> bool:
     """Whether ``claim`` would find something: a read, so that idle workers write nothing."""
-    return tx.execute(select(job.c.id).where(_due(now)).limit(1)).first() is not None
+    return tx.execute(select(job.c.id).where(_due(now), job.c.kind.in_(kinds)).limit(1)).first() is not None
 
 
-def claim(tx: Tx, now: datetime) -> Job | None:
-    """Take the job that has been due longest, or one whose worker died, under a lease."""
-    row = tx.execute(select(job).where(_due(now)).order_by(job.c.run_at, job.c.id).limit(1)).first()
+def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
+    """Take the job of these kinds that has been due longest, or one whose worker died, under a lease."""
+    query = select(job).where(_due(now), job.c.kind.in_(kinds)).order_by(job.c.run_at, job.c.id).limit(1)
+    row = tx.execute(query).first()
     if row is None:
         return None
     tx.execute(

@@ -19,28 +19,30 @@ _log = logging.getLogger("headwater.queue")
 
 
 class Runner:
-    """One thread's worth of job running. ``context`` (the site) is handed to every handler."""
+    """One thread's worth of job running. ``context`` (the site) is handed to every handler.
+
+    Only kinds that have a handler here are claimed, so two runners with different handlers are two lanes: what waits for
+    others' servers never holds up what waits for nobody.
+    """
 
     def __init__(self, db: Database, handlers: Mapping[str, Handler], context: Any) -> None:
         self.db = db
         self.handlers = handlers
         self.context = context
+        self._kinds = sorted(handlers)
 
     def run_one(self) -> bool:
         """Run the job that is due longest; False when none is."""
-        if not self.db.read(jobs.find_due, utcnow()):
+        if not self.db.read(jobs.find_due, utcnow(), self._kinds):
             return False
-        job = self.db.write(jobs.claim, utcnow())
+        job = self.db.write(jobs.claim, utcnow(), self._kinds)
         if job is None:
             return False
         stop = threading.Event()
         keeper = threading.Thread(target=self._hold, args=(job.id, stop), daemon=True)
         keeper.start()
         try:
-            handler = self.handlers.get(job.kind)
-            if handler is None:
-                raise LookupError(f"no handler for jobs of kind {job.kind!r}")
-            handler(self.context, job.payload)
+            self.handlers[job.kind](self.context, job.payload)
         except Exception:  # noqa: BLE001 -- whatever a handler raises is a failed job, kept and tried again
             again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
             _log.log(
