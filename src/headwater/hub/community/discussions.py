@@ -126,9 +126,7 @@ def open_discussion(
     return repo, discussion
 
 
-def add_comment(
-    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int, body: str, *, now: datetime
-) -> Event:
+def add_comment(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int, body: str, *, now: datetime) -> Event:
     """Say something; closed and merged ones may still be talked about."""
     repo, discussion = get_for(tx, actor, kind, name, num)
     event = append_comment(tx, discussion, author_of(actor), body, now=now)
@@ -252,9 +250,7 @@ def require_room(tx: Tx, actor: Actor, repo: Repository) -> None:
         raise LimitReached("open ones by you in this repository", n_live, "Close some first.")
 
 
-def record_opening(
-    tx: Tx, actor: Actor, repo: Repository, discussion: Discussion, body: str, *, now: datetime
-) -> None:
+def record_opening(tx: Tx, actor: Actor, repo: Repository, discussion: Discussion, body: str, *, now: datetime) -> None:
     """The opening comment, and word to webhooks and the record."""
     event = store.insert_event(tx, discussion.id, EventKind.COMMENT, author_of(actor), body=body, now=now)
     webhooks.announce(tx, repo, "create", "discussion", now=now, discussion=discussion, comment=event)
@@ -341,7 +337,14 @@ def _veiled(event: Event) -> Event:
 
 
 def _note(
-    tx: Tx, actor: Actor, repo: Repository, discussion: Discussion, kind: str, facts: dict[str, object], *, now: datetime
+    tx: Tx,
+    actor: Actor,
+    repo: Repository,
+    discussion: Discussion,
+    kind: str,
+    facts: dict[str, object],
+    *,
+    now: datetime,
 ) -> None:
     ledger.record(
         tx,

@@ -138,14 +138,6 @@ class ItemExists(HeadwaterError):
         super().__init__("The collection already holds this item.")
 
 
-class AccountNotFound(HeadwaterError):
-    code = "account_not_found"
-    kind = Kind.NOT_FOUND
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"There is nobody by the name {name!r} here.")
-
-
 class WebhookNotFound(HeadwaterError):
     code = "webhook_not_found"
     kind = Kind.NOT_FOUND

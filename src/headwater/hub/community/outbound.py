@@ -84,13 +84,12 @@ def is_public(address: IpAddress) -> bool:
         if any(address in network for network in _NAT64):
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return address.is_global and not (
-        address.is_multicast or address.is_private or address.is_reserved or address.is_loopback or address.is_link_local
+        address.is_multicast
+        or address.is_private
+        or address.is_reserved
+        or address.is_loopback
+        or address.is_link_local
     )
-
-
-def host_of(url: str) -> str:
-    """The host that ``url`` names, without brackets."""
-    return urlsplit(url).hostname or ""
 
 
 def resolve(host: str, port: int, allowed: Allowed) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
@@ -124,8 +123,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allowed: Allowed)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     sock = _connect(resolve(host, port, allowed))
-    # A peer that drips one byte at a time outlives every per-read time limit; this ends it.
-    clock = threading.Timer(max(0.1, deadline - time.monotonic()), _shut, (sock,))
+    # A peer that drips one byte at a time outlives every per-read time limit; this ends it. A duplicate, because TLS
+    # takes the socket over.
+    guard = sock.dup()
+    clock = threading.Timer(max(0.1, deadline - time.monotonic()), _shut, (guard,))
     clock.daemon = True
     clock.start()
     try:
@@ -141,6 +142,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allowed: Allowed)
     finally:
         clock.cancel()
         sock.close()
+        guard.close()
 
 
 def _connect(addresses: list[tuple[socket.AddressFamily, tuple[str, int]]]) -> socket.socket:

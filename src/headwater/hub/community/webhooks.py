@@ -12,7 +12,7 @@ from headwater import accounts, queue
 from headwater.accounts import AccountKind, Action
 from headwater.db import Tx
 from headwater.hub.access import get_repository
-from headwater.hub.community.errors import AccountNotFound, BadWebhook, LimitReached, WebhookNotFound
+from headwater.hub.community.errors import BadWebhook, LimitReached, WebhookNotFound
 from headwater.hub.community.models import Delivery, Discussion, Event, Watched, Webhook
 from headwater.hub.community.store import webhooks as store
 from headwater.hub.models import RepoKind, RepoName, Repository
@@ -160,13 +160,11 @@ def queue_webhooks(
 def check_url(url: str) -> str:
     """``url``, if it is an http(s) address without credentials.
 
-    Addresses that name a refused network outright are refused here already; names are looked up when sending.
+    Where it leads is looked up and judged each time something is sent.
 
     Raises:
         BadWebhook: with what is wrong.
     """
-    from headwater.hub.community.outbound import host_of
-
     if len(url) > MAX_URL_CHARS or not url.isprintable() or " " in url:
         raise BadWebhook(f"A webhook's url has at most {MAX_URL_CHARS} characters, none of them spaces or invisible.")
     try:
@@ -178,7 +176,6 @@ def check_url(url: str) -> str:
         raise BadWebhook("A webhook's url begins with http:// or https:// and names a host.")
     if parts.username is not None or parts.password is not None:
         raise BadWebhook("Put no user name or password into the url; set the webhook's 'secret' instead.")
-    host_of(url)
     return url
 
 
@@ -220,7 +217,7 @@ def _resolve_one(tx: Tx, actor: Actor, kind: str, name: str) -> Watched:
         account = accounts.find_account(tx, name)
         wanted = AccountKind.ORGANISATION if kind == "org" else AccountKind.PERSON
         if account is None or account.kind is not wanted:
-            raise AccountNotFound(name)
+            raise accounts.AccountNotFound(name)
         return Watched(kind, account.name, account_id=account.id)
     if kind in ("model", "dataset", "space"):
         namespace, _, short = name.partition("/")

@@ -69,9 +69,7 @@ def find_discussion(tx: Tx, repo_id: RepoId, num: int) -> Discussion | None:
     return None if row is None else _discussion(row)
 
 
-def list_discussions(
-    tx: Tx, repo_id: RepoId, wanted: DiscussionFilter, *, page: int, page_size: int
-) -> DiscussionPage:
+def list_discussions(tx: Tx, repo_id: RepoId, wanted: DiscussionFilter, *, page: int, page_size: int) -> DiscussionPage:
     """One page, newest number first."""
     query = _narrowed(select(discussion), repo_id, wanted)
     count = tx.execute(_narrowed(select(func.count()).select_from(discussion), repo_id, wanted)).scalar_one()
@@ -94,9 +92,7 @@ def count_live_of_author(tx: Tx, repo_id: RepoId, author_id: AccountId) -> int:
     found: int = tx.execute(
         select(func.count())
         .select_from(discussion)
-        .where(
-            discussion.c.repo_id == repo_id, discussion.c.author_id == author_id, discussion.c.status.in_(LIVE)
-        )
+        .where(discussion.c.repo_id == repo_id, discussion.c.author_id == author_id, discussion.c.status.in_(LIVE))
     ).scalar_one()
     return found
 
@@ -205,20 +201,14 @@ def replace_body(tx: Tx, event: Event, body: str, *, by: AccountId, keep: int, n
         .order_by(comment_edit.c.id.desc())
         .limit(keep)
     )
+    tx.execute(comment_edit.delete().where(comment_edit.c.event_id == event.id, comment_edit.c.id.not_in(newest)))
     tx.execute(
-        comment_edit.delete().where(comment_edit.c.event_id == event.id, comment_edit.c.id.not_in(newest))
-    )
-    tx.execute(
-        update(discussion_event)
-        .where(discussion_event.c.id == event.id)
-        .values(body=body, edited_at=now, edited_by=by)
+        update(discussion_event).where(discussion_event.c.id == event.id).values(body=body, edited_at=now, edited_by=by)
     )
 
 
 def hide_event(tx: Tx, event: Event, *, by: AccountId, now: datetime) -> None:
-    tx.execute(
-        update(discussion_event).where(discussion_event.c.id == event.id).values(hidden_at=now, hidden_by=by)
-    )
+    tx.execute(update(discussion_event).where(discussion_event.c.id == event.id).values(hidden_at=now, hidden_by=by))
 
 
 def find_ref(tx: Tx, repo_id: RepoId, name: str) -> CommitId | None:

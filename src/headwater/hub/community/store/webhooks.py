@@ -96,9 +96,7 @@ def list_watching(tx: Tx, repo: Repository) -> list[Webhook]:
     return _webhooks(tx, rows)
 
 
-def insert_delivery(
-    tx: Tx, webhook_id: int, event: str, facts: dict[str, Any], *, keep: int, now: datetime
-) -> int:
+def insert_delivery(tx: Tx, webhook_id: int, event: str, facts: dict[str, Any], *, keep: int, now: datetime) -> int:
     """Add one that waits, and forget all that are done but the newest ``keep`` of this webhook."""
     found: int = tx.execute(
         insert(webhook_delivery)

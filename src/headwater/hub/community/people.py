@@ -1,0 +1,198 @@
+"""Likes, follows, and what an account shows of itself. Accounts are public; what they own or like may be hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headwater import accounts
+from headwater.accounts import Account, Action, Resource
+from headwater.db import Tx
+from headwater.hub.access import get_repository
+from headwater.hub.community.errors import StatusRefused
+from headwater.hub.community.models import Like
+from headwater.hub.community.store import discussions as discussion_store
+from headwater.hub.community.store import people as store
+from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.kernel import AccountId, Actor, BadCursor, Page, decode_cursor, encode_cursor
+
+PAGE_SIZE = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """An account and the numbers beside its name, as far as the one who asks may see what is counted."""
+
+    account: Account
+    n_repositories: dict[RepoKind, int]
+    n_discussions: int
+    n_likes: int
+    n_followers: int
+    n_following: int
+    is_following: bool
+    organisations: tuple[Account, ...]  # of a person
+    n_members: int  # of an organisation
+
+
+@dataclass(frozen=True)
+class Known:
+    """Somebody in a list, and whether the one who asks follows them."""
+
+    account: Account
+    since: datetime
+
+
+def like(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, now: datetime) -> Repository:
+    """Like a repository; liking twice is liking once."""
+    repo = get_repository(tx, actor, kind, name, Action.DISCUSS)
+    store.insert_like(tx, repo.id, _self(actor), now=now)
+    return repo
+
+
+def unlike(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName) -> Repository:
+    repo = get_repository(tx, actor, kind, name, Action.DISCUSS)
+    store.delete_like(tx, repo.id, _self(actor))
+    return repo
+
+
+def has_liked(tx: Tx, actor: Actor, repo: Repository) -> bool:
+    return actor.account_id is not None and store.has_liked(tx, repo.id, actor.account_id)
+
+
+def list_likers(
+    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, cursor: str | None = None, limit: int = PAGE_SIZE
+) -> Page[Known]:
+    """Who likes a repository, newest first."""
+    repo = get_repository(tx, actor, kind, name, Action.READ)
+    found = store.list_likers(tx, repo.id, before=_before(cursor), limit=limit + 1)
+    return _known(tx, found, limit)
+
+
+def list_likes(tx: Tx, actor: Actor, user: str, *, cursor: str | None = None, limit: int = PAGE_SIZE) -> Page[Like]:
+    """What a person likes, as far as the one who asks may see it; newest first."""
+    account = accounts.get_account(tx, user)
+    found = store.list_likes(tx, account.id, readable(tx, actor), before=_before(cursor), limit=limit + 1)
+    kept = found[:limit]
+    more = encode_cursor(_position(kept[-1].created_at, kept[-1].repo_id)) if len(found) > limit else None
+    return Page(kept, more)
+
+
+def follow(tx: Tx, actor: Actor, name: str, *, now: datetime) -> Account:
+    """Follow a person or an organisation; following twice is following once.
+
+    Raises:
+        StatusRefused: nobody follows themselves.
+    """
+    me, account = _require_self(tx, actor), accounts.get_account(tx, name)
+    if account.id == me:
+        raise StatusRefused("Nobody can follow themselves.")
+    store.insert_follow(tx, me, account.id, now=now)
+    return account
+
+
+def unfollow(tx: Tx, actor: Actor, name: str) -> Account:
+    me, account = _require_self(tx, actor), accounts.get_account(tx, name)
+    store.delete_follow(tx, me, account.id)
+    return account
+
+
+def list_followers(
+    tx: Tx, actor: Actor, name: str, *, cursor: str | None = None, limit: int = PAGE_SIZE
+) -> Page[Known]:
+    """Who follows an account, newest first."""
+    return _follows(tx, store.list_followers, name, cursor, limit)
+
+
+def list_following(
+    tx: Tx, actor: Actor, name: str, *, cursor: str | None = None, limit: int = PAGE_SIZE
+) -> Page[Known]:
+    """Whom an account follows, newest first."""
+    return _follows(tx, store.list_following, name, cursor, limit)
+
+
+def get_overview(tx: Tx, actor: Actor, name: str, *, organisation: bool | None = None) -> Overview:
+    """An account's numbers.
+
+    Args:
+        organisation: with True or False, only an account of that kind is found.
+    """
+    if organisation is None:
+        account = accounts.get_account(tx, name)
+    elif organisation:
+        account = accounts.get_organisation(tx, name)
+    else:
+        account = accounts.get_person(tx, name)
+    is_organisation = account.kind is accounts.AccountKind.ORGANISATION
+    seen = readable(tx, actor)
+    n_followers, n_following = store.count_follows(tx, account.id)
+    me = actor.account_id
+    return Overview(
+        account=account,
+        n_repositories=store.count_repositories(tx, account.id, seen),
+        n_discussions=discussion_store.count_by_author(tx, account.id, seen),
+        n_likes=store.count_likes(tx, account.id, seen),
+        n_followers=n_followers,
+        n_following=n_following,
+        is_following=me is not None and store.is_following(tx, me, account.id),
+        organisations=()
+        if is_organisation
+        else tuple(space.account for space in accounts.organisations_of(tx, account.id)),
+        n_members=accounts.count_members(tx, [account.id]).get(account.id, 0) if is_organisation else 0,
+    )
+
+
+def list_repositories(tx: Tx, actor: Actor, account: Account, *, limit: int) -> list[Repository]:
+    """Those of ``account`` that the one who asks may see, changed last first."""
+    return store.list_repositories(tx, account.id, readable(tx, actor), limit=limit)
+
+
+def readable(tx: Tx, actor: Actor) -> Any:
+    """A subquery of the ids of all repositories that ``actor`` may see in lists."""
+    return store.readable_repositories(accounts.readable_owner_ids(tx, actor))
+
+
+def _self(actor: Actor) -> AccountId:
+    if actor.account_id is None:
+        raise accounts.NotSignedIn
+    return actor.account_id
+
+
+def _require_self(tx: Tx, actor: Actor) -> AccountId:
+    """The actor's own id, if their credential may do more than read."""
+    me = _self(actor)
+    accounts.require(tx, actor, Action.DISCUSS, on=Resource(owner_id=me))
+    return me
+
+
+def _follows(
+    tx: Tx, find: Callable[..., list[tuple[AccountId, datetime]]], name: str, cursor: str | None, limit: int
+) -> Page[Known]:
+    account = accounts.get_account(tx, name)
+    return _known(tx, find(tx, account.id, before=_before(cursor), limit=limit + 1), limit)
+
+
+def _known(tx: Tx, found: Sequence[tuple[AccountId, datetime]], limit: int) -> Page[Known]:
+    kept = found[:limit]
+    people = accounts.get_accounts(tx, _ids(kept))
+    more = encode_cursor(_position(kept[-1][1], kept[-1][0])) if len(found) > limit else None
+    return Page([Known(people[account_id], since) for account_id, since in kept], more)
+
+
+def _ids(found: Iterable[tuple[AccountId, datetime]]) -> set[AccountId]:
+    return {account_id for account_id, _ in found}
+
+
+def _position(moment: datetime, key: int) -> list[int]:
+    return [(moment - _EPOCH) // timedelta(microseconds=1), key]
+
+
+def _before(cursor: str | None) -> list[int] | None:
+    if cursor is None:
+        return None
+    position = decode_cursor(cursor)
+    if not (isinstance(position, list) and len(position) == 2 and all(isinstance(part, int) for part in position)):
+        raise BadCursor
+    return position
