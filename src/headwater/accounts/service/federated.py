@@ -1,0 +1,205 @@
+"""Signing in through another site, and tying that to an account here.
+
+An account is tied by its owner alone: by signing in here first and then adding the other site, or by being made through it.
+A name or an e-mail address that looks the same ties nothing, since the other site's people could take over accounts here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from headwater.accounts import oidc
+from headwater.accounts.errors import BadAccountName, BadSetting, OidcRefused, OidcUnavailable, SignInFailed
+from headwater.accounts.models import Account, Action, Resource, SignUpPolicy
+from headwater.accounts.names import MAX_NAME_LENGTH, check_account_name
+from headwater.accounts.oidc import CALLBACK_PATH, Claims, Journey, OidcClient
+from headwater.accounts.rights import require
+from headwater.accounts.service import links, sessions
+from headwater.accounts.service.lookup import get_self
+from headwater.accounts.service.people import check_email, insert_person
+from headwater.accounts.service.policy import sign_up_policy
+from headwater.accounts.service.sessions import Browser, SignedIn
+from headwater.accounts.settings import OidcSettings
+from headwater.accounts.store import people
+from headwater.db import Tx
+from headwater.kernel import Actor
+from headwater.web import Site
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Send the browser to ``url`` with ``cookie`` kept."""
+
+    url: str
+    cookie: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    signed_in: SignedIn
+    next_url: str
+    is_new: bool
+
+
+def begin(
+    site: Site, actor: Actor, *, next_url: str, link_secret: str = "", adds_to_account: bool = False, now: datetime
+) -> Begun:
+    """Send a browser to the other site. ``adds_to_account`` ties who comes back to the person signed in here.
+
+    Raises:
+        OidcUnavailable: it is not set up, or does not answer.
+    """
+    client = _client(site)
+    for_account = 0
+    if adds_to_account:
+        account = site.db.read(get_self, actor)
+        site.db.read(_require_own, actor)
+        for_account = account.id
+    journey = oidc.new_journey(
+        next_url=next_url, now_s=int(now.timestamp()), link_secret=link_secret, for_account=for_account
+    )
+    url = client.address_for(journey, redirect_uri=site.base_url + CALLBACK_PATH)
+    return Begun(url, oidc.pack_journey(journey, site.secret))
+
+
+def finish(
+    site: Site, actor: Actor, *, query: Mapping[str, str], cookie: str, browser: Browser, now: datetime
+) -> Finished:
+    """Sign in whoever the other site says came back.
+
+    Raises:
+        OidcRefused, OidcUnavailable: their answer proves nothing.
+        SignInFailed: their account here is suspended.
+    """
+    client = _client(site)
+    journey = oidc.unpack_journey(cookie, site.secret, now_s=int(now.timestamp()))
+    claims = client.claims_for(journey, query, redirect_uri=site.base_url + CALLBACK_PATH, now_s=int(now.timestamp()))
+    return site.db.write(_enter, actor, client.settings, journey, claims, browser, now=now)
+
+
+def remove_identity(site: Site, actor: Actor) -> None:
+    """Untie the other site from one's account; only someone who has a password may, or they could never come back.
+
+    Raises:
+        BadSetting: there is no password yet.
+    """
+
+    def act(tx: Tx) -> None:
+        account = get_self(tx, actor)
+        _require_own(tx, actor)
+        if people.password_hash(tx, account.id) is None:
+            raise BadSetting("Set a password first: without it and without this sign-in you could not come back.")
+        for issuer, _ in people.identities_of(tx, account.id):
+            people.delete_identity(tx, issuer, account.id)
+
+    site.db.write(act)
+
+
+def list_identities(tx: Tx, actor: Actor) -> list[str]:
+    """Issuers through which the actor may sign in."""
+    account = get_self(tx, actor)
+    _require_own(tx, actor)
+    return [issuer for issuer, _ in people.identities_of(tx, account.id)]
+
+
+def settings_of(site: Site) -> OidcSettings:
+    """What the operator set; ``is_on`` tells whether there is another site to sign in through."""
+    return site.settings.of(OidcSettings)
+
+
+def name_from(wish: str) -> str:
+    """A name fit for an account, as near to what the other site says as our letters allow."""
+    local = wish.partition("@")[0]
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", local)
+    plain = re.sub(r"([._-])[._-]+", r"\1", plain).strip("._-")[: MAX_NAME_LENGTH - 4].rstrip("._-")
+    try:
+        return check_account_name(plain)
+    except BadAccountName:
+        return f"person-{plain}".rstrip("._-") if plain else "person"
+
+
+def _client(site: Site) -> OidcClient:
+    settings = settings_of(site)
+    if not settings.is_on:
+        raise OidcUnavailable("no other site is set up here.")
+    found: OidcClient | None = site.parts.get(OidcClient)
+    if found is None:
+        found = OidcClient(settings)
+        site.add_part(found)
+    return found
+
+
+def _enter(
+    tx: Tx, actor: Actor, settings: OidcSettings, journey: Journey, claims: Claims, browser: Browser, *, now: datetime
+) -> Finished:
+    found = people.find_identity(tx, claims.issuer, claims.subject)
+    is_new = False
+    if journey.for_account:
+        account = _tie(tx, actor, journey, claims, found, now=now)
+    elif found is not None:
+        account = people.accounts_by_id(tx, [found])[found]
+    else:
+        account, is_new = _create(tx, settings, journey, claims, browser, now=now), True
+    if account.suspended_at is not None:
+        raise SignInFailed
+    secret = sessions.start_session(tx, account, user_agent=browser.user_agent, now=now)
+    return Finished(SignedIn(account, secret), journey.next_url, is_new)
+
+
+def _tie(tx: Tx, actor: Actor, journey: Journey, claims: Claims, found: int | None, *, now: datetime) -> Account:
+    account = get_self(tx, actor)
+    if account.id != journey.for_account:
+        raise OidcRefused("someone else has signed in here meanwhile.")
+    _require_own(tx, actor)
+    if found is None:
+        people.insert_identity(tx, claims.issuer, claims.subject, account.id, now=now)
+    elif found != account.id:
+        raise OidcRefused("that identity belongs to another account here.")
+    return account
+
+
+def _create(
+    tx: Tx, settings: OidcSettings, journey: Journey, claims: Claims, browser: Browser, *, now: datetime
+) -> Account:
+    link = links.get_link(tx, journey.link_secret, now=now) if journey.link_secret else None
+    is_open = settings.creates == "always" or (settings.creates == "policy" and sign_up_policy(tx) is SignUpPolicy.OPEN)
+    if not is_open and not (link is not None and links.opens_sign_up(tx, link)):
+        raise OidcRefused(
+            "no account here is tied to that identity. If you have one, sign in with your password and add this way of "
+            "signing in under Settings; else ask an administrator for an invitation."
+        )
+    sessions.count_sign_up(tx, browser.address, now=now)
+    name = _free_name(tx, name_from(claims.name))
+    try:
+        email = check_email(claims.email)
+    except BadSetting:
+        email = None
+    account = insert_person(
+        tx,
+        Actor(name=name),
+        name,
+        password_hash=None,
+        full_name="".join(c for c in claims.full_name if c.isprintable())[:200],
+        email=email,
+        is_site_admin=link is not None and link.purpose == "first_admin",
+        now=now,
+    )
+    people.insert_identity(tx, claims.issuer, claims.subject, account.id, now=now)
+    if link is not None:
+        links.spend(tx, link, account, now=now)
+    return account
+
+
+def _free_name(tx: Tx, wish: str) -> str:
+    name, n = wish, 1
+    while people.find_account(tx, name) is not None:
+        n += 1
+        name = f"{wish}-{n}"
+    return name
+
+
+def _require_own(tx: Tx, actor: Actor) -> None:
+    require(tx, actor, Action.MANAGE_ACCOUNT, on=Resource(owner_id=get_self(tx, actor).id))
