@@ -35,7 +35,8 @@ POLL_S = 0.5
 class BodyReader(Protocol):
     """What a consumer sees. ``size_bytes`` is what the sender announced, None for chunked or encoded bodies."""
 
-    size_bytes: int | None
+    @property
+    def size_bytes(self) -> int | None: ...
 
     def read_into(self, window: memoryview) -> int:
         """Fill the window from its start with at least one byte; 0 at the end of the body.
@@ -100,6 +101,7 @@ class SocketReader(_Reading):
         self.size_bytes: int = size_bytes
         self.received = len(first)
         self._sock = sock
+        sock.setblocking(False)
         self._first = memoryview(first)
         self._pace = _Pace()
         self._poll = select.poll()
@@ -301,6 +303,9 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         BodyTooLarge: it is announced, or turns out, longer than ``limit_bytes``.
         BodyTooSlow, BodyTruncated: it did not come whole.
     """
+    kept: bytes | None = getattr(request.state, "form_body", None)
+    if kept is not None:  # a signed-in browser's form, read when its origin was checked
+        return kept
     size = announced_size(request)
     if size is not None and size > limit_bytes:
         raise BodyTooLarge(limit_bytes)
@@ -353,7 +358,7 @@ async def receive_body(
 
     if size is not None and size <= SMALL_BYTES:
         return await run_in("body", run, _Whole(await read_body(request, SMALL_BYTES)))
-    exchange = request.scope.get("headwater.exchange")
+    exchange: Any = request.scope.get("headwater.exchange")
     taken: SocketReader | None = None if exchange is None or size is None else exchange.take_body(size)
     if taken is None:
         events = EventReader(request.receive, asyncio.get_running_loop(), size)

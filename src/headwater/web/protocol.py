@@ -1,0 +1,316 @@
+"""HTTP/1.1 on uvicorn's parser, with the two things that Python is too slow for taken off the event loop.
+
+*Sending*: a response body given as pieces of files leaves by ``os.sendfile`` on a duplicate of the connection's socket, in a
+thread of its own (``web.sending``). *Receiving*: a large request body is handed to the thread that consumes it
+(``web.bodies.SocketReader``); afterwards the connection gets a fresh parser, as the old one still waits for that body.
+
+Both are offered only on plain TCP. Extensions in the scope: ``http.response.pathsend`` and ``http.response.zerocopysend`` as
+ASGI defines them, ``headwater.pieces`` (our own: ``pieces`` and their ``count``), and ``scope["headwater.exchange"]``.
+
+uvicorn is pinned: this leans on ``HttpToolsProtocol`` and its cycle, which are not public.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httptools
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from headwater.blobs import Extent, Piece
+from headwater.web.bodies import SocketReader
+from headwater.web.sending import OpenFile, senders
+
+SMALL_REST_BYTES = 256 * 1024  # an unread body's rest, up to which reading on is better than closing
+LINGER_S = 20.0  # how long an unread body is thrown away after the answer, so that the client gets to read the answer
+KEEP_ALIVE_S = 65
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_S = 30.0  # a request's head must be complete within this
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    is_plain = False
+    _body_seen = 0
+    _in_head = True
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _discarding = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.is_plain = self.scheme == "http" and transport.get_extra_info("socket") is not None
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        was_in_head = self._in_head
+        super().data_received(data)
+        if was_in_head and self._in_head:
+            # One endless header is not seen by the callbacks before it ends.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The request's head is too long.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._body_seen = self._head_bytes = 0
+        self._in_head = True
+        self._expect_head()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count_head(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_came()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_seen += len(body)
+        super().on_body(body)
+
+    def _count_head(self, n_bytes: int) -> None:
+        self._head_bytes += n_bytes
+        if self._head_bytes > MAX_HEAD_BYTES:
+            # Raised inside the parser's callback, this ends the connection with 400.
+            raise ValueError("the request's head is too long")
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_S, self._head_too_slow)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_too_slow(self) -> None:
+        self._head_timer = None
+        if self.flow.read_paused:
+            self._expect_head()  # a pipelined request waits for us, not we for it
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, Exchange(self, cycle, app))
+
+    def discard_rest(self) -> None:
+        """Throw away what still comes of an unread body, and close soon."""
+        self._discarding = True
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+    def fresh_parser(self) -> None:
+        """Begin anew after a body that this parser has not seen."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+
+class Exchange:
+    """One request and its answer on a connection: the ASGI application as uvicorn's cycle sees it."""
+
+    def __init__(self, protocol: Protocol, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+        self.protocol = protocol
+        self.cycle = cycle
+        self.app = app
+        self.taken: SocketReader | None = None
+        self._closes_late = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headwater.exchange"] = self
+        if self.protocol.is_plain:
+            scope["extensions"] = {
+                "http.response.pathsend": {},
+                "http.response.zerocopysend": {},
+                "headwater.pieces": {},
+            }
+        await self.app(scope, receive, self.send)
+
+    # ---- sending
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._settle_body()
+            await self.cycle.send(message)  # type: ignore[arg-type]
+        elif kind == "headwater.pieces":
+            await self._send_pieces(message["pieces"], message["count"], more_body=False)
+        elif kind == "http.response.pathsend":
+            size = os.stat(message["path"]).st_size  # noqa: ASYNC240, PTH116 -- one stat
+            await self._send_pieces([Extent(message["path"], 0, size)], size, more_body=False)
+        elif kind == "http.response.zerocopysend":
+            file, offset = message["file"], message.get("offset") or 0
+            count = message.get("count")
+            if count is None:
+                count = os.fstat(file.fileno()).st_size - offset
+            piece = OpenFile(file.fileno(), offset, count)
+            await self._send_pieces([piece], count, more_body=message.get("more_body", False))
+        else:
+            await self._send_body(message)
+
+    async def _send_body(self, message: Message) -> None:
+        if self._closes_late and not message.get("more_body", False):
+            # uvicorn would close at once, and the client's unread bytes would turn that into a reset that swallows the answer.
+            self.cycle.keep_alive = True
+            await self.cycle.send(message)  # type: ignore[arg-type]
+            self.protocol.discard_rest()
+        else:
+            await self.cycle.send(message)  # type: ignore[arg-type]
+
+    async def _send_pieces(self, pieces: Iterable[Piece | OpenFile], count: int, *, more_body: bool) -> None:
+        cycle = self.cycle
+        if not cycle.response_started or cycle.chunked_encoding:
+            raise RuntimeError("pieces need a started response with a Content-Length")
+        if cycle.disconnected or cycle.response_complete:
+            return
+        if cycle.scope["method"] != "HEAD" and count:
+            if count > cycle.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            await self._flush()
+            if cycle.disconnected or self.protocol.transport.is_closing():
+                return
+            try:
+                await senders().send(self._socket_fd(), pieces, count)
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+            except OSError:
+                self.abort()  # the client has gone, or reads nothing
+                return
+            cycle.expected_content_length -= count
+        await self._send_body({"type": "http.response.body", "body": b"", "more_body": more_body})
+
+    async def _flush(self) -> None:
+        """Wait until what the transport still holds, the head at least, has left: pieces go past it."""
+        transport = self.protocol.transport
+        if not transport.get_write_buffer_size():
+            return
+        await asyncio.sleep(0)  # uvloop writes at the end of an iteration
+        if not transport.get_write_buffer_size():
+            return
+        transport.set_write_buffer_limits(0)
+        try:
+            while transport.get_write_buffer_size() and not self.cycle.disconnected and not transport.is_closing():
+                await self.protocol.flow.drain()
+                await asyncio.sleep(0)
+        finally:
+            transport.set_write_buffer_limits()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever is under way."""
+        self.protocol.transport.abort()
+
+    # ---- receiving
+
+    def take_body(self, size_bytes: int) -> SocketReader | None:
+        """Stop the loop's reading and hand out the socket; None where that cannot be, or is not worth it."""
+        protocol, cycle = self.protocol, self.cycle
+        left = size_bytes - protocol._body_seen
+        if not protocol.is_plain or protocol.cycle is not cycle or not cycle.more_body or left <= 0:
+            return None
+        if len(cycle.body) != protocol._body_seen or protocol.transport.is_closing():
+            return None
+        protocol.flow.pause_reading()
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        sock = socket.socket(fileno=os.dup(self._socket_fd()))
+        self.taken = SocketReader(sock, bytes(cycle.body), size_bytes)
+        cycle.body = bytearray()
+        return self.taken
+
+    def give_back(self) -> None:
+        """The consumer is done: go on with the next request, or give the connection up if bytes were left unread."""
+        protocol, cycle = self.protocol, self.cycle
+        if self.taken is None or protocol.transport.is_closing():
+            return
+        if self.taken.left == 0:
+            protocol.fresh_parser()
+            cycle.more_body = False
+            protocol.flow.resume_reading()
+
+    def _settle_body(self) -> None:
+        """Before the answer's head: if much of the body is still to come, this connection ends with this answer."""
+        cycle, protocol = self.cycle, self.protocol
+        if not cycle.more_body or protocol.cycle is not cycle or cycle.disconnected:
+            return
+        length = next((int(value) for name, value in cycle.scope["headers"] if name == b"content-length"), None)
+        left = None if length is None else length - protocol._body_seen
+        if self.taken is not None or cycle.waiting_for_100_continue or left is None or left > SMALL_REST_BYTES:
+            cycle.keep_alive = False
+            self._closes_late = True
+
+    def _socket_fd(self) -> int:
+        fd: int = self.protocol.transport.get_extra_info("socket").fileno()
+        return fd
+
+
+class _Server(Server):
+    """uvicorn's server, told to stop by us alone: the parent's signals and the parent's end."""
+
+    def __init__(self, config: Config, lifeline: int, on_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._lifeline = lifeline
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_reader(self._lifeline, self._end)
+        self._on_ready()
+
+    def _end(self) -> None:
+        self.should_exit = True
+        asyncio.get_running_loop().remove_reader(self._lifeline)
+
+
+def run_web(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    lifeline: int,
+    drain_s: float,
+    on_ready: Callable[[], object],
+    loop: str = "uvloop",
+) -> None:
+    """Serve ``app`` on a listening socket until SIGTERM comes or ``lifeline`` ends; requests may then finish for ``drain_s``."""
+    config = Config(
+        app,
+        http=Protocol,
+        loop=loop,
+        lifespan="off",
+        interface="asgi3",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(drain_s),
+        backlog=1024,
+    )
+    server = _Server(config, lifeline, on_ready)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(server._serve([listener]))

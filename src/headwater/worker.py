@@ -1,0 +1,56 @@
+"""The queue worker: durable jobs one after another, and beside them what is due every so often."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from headwater.assembly import find_part
+from headwater.queue import Handler, Runner
+from headwater.web.site import Site
+
+log = structlog.get_logger("headwater.worker")
+
+Periodic = tuple[float, Callable[[Site], None]]
+
+
+def handlers() -> dict[str, Handler]:
+    """Every kind of job there is."""
+    found: dict[str, Handler] = {}
+    for context in ("headwater.accounts.jobs", "headwater.hub.jobs"):
+        found.update(find_part(context, "HANDLERS") or {})
+    return found
+
+
+def periodic() -> list[Periodic]:
+    """What is done again and again: (seconds between, act)."""
+    return [
+        *(find_part("headwater.accounts.jobs", "PERIODIC") or []),
+        *(find_part("headwater.hub.jobs", "PERIODIC") or []),
+    ]
+
+
+def run(site: Site, stop: threading.Event) -> None:
+    """Work until ``stop`` is set; the job at hand is finished first."""
+    clock = threading.Thread(target=_run_periodic, args=(site, stop), name="periodic", daemon=True)
+    clock.start()
+    Runner(site.db, handlers(), site).run_forever(stop)
+    clock.join(timeout=5)
+
+
+def _run_periodic(site: Site, stop: threading.Event) -> None:
+    started = time.monotonic()
+    due = [[started + every, every, act] for every, act in periodic()]
+    while due:
+        entry = min(due, key=lambda one: one[0])
+        if stop.wait(max(0.0, entry[0] - time.monotonic())):
+            return
+        act = entry[2]
+        try:
+            act(site)
+        except Exception:
+            log.exception("periodic.failed", act=act.__name__)
+        entry[0] = time.monotonic() + entry[1]
