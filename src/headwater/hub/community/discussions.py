@@ -30,7 +30,7 @@ from headwater.hub.community.models import (
 )
 from headwater.hub.community.store import discussions as store
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.kernel import AccountId, Actor
+from headwater.kernel import AccountId, Actor, RepoId
 
 MIN_TITLE, MAX_TITLE = 3, 200
 MAX_COMMENT_CHARS = 65_536
@@ -99,6 +99,12 @@ def get_detail(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int) -
         may_write=accounts.allows(tx, actor, Action.WRITE, on=repo.resource),
         may_discuss=accounts.allows(tx, actor, Action.DISCUSS, on=repo.resource),
     )
+
+
+def count_open(tx: Tx, repo_id: RepoId) -> int:
+    """How many ask for attention, drafts among them; the caller has found the repository."""
+    counts = store.count_by_state(tx, repo_id)
+    return sum(n for (_, status), n in counts.items() if Status(status).is_live)
 
 
 def open_discussion(
@@ -284,6 +290,12 @@ def check_title(text: str) -> str:
     if not MIN_TITLE <= len(line) <= MAX_TITLE:
         raise BadTitle(MIN_TITLE, MAX_TITLE)
     return line
+
+
+def make_title(text: str) -> str:
+    """A title out of a text that was written for something else, such as a commit's first line."""
+    line = " ".join(text.split())[:MAX_TITLE].strip()
+    return check_title(line if len(line) >= MIN_TITLE else f"Pull request: {line or 'no title'}")
 
 
 def check_body(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Likes, follows, and what an account shows of itself. Accounts are public; what they own or like may be hidden."""
+"""Follows, and what an account shows of itself. Accounts are public; what they own or like may be hidden."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 from headwater import accounts
 from headwater.accounts import Account, Action, Resource
 from headwater.db import Tx
-from headwater.hub.access import get_repository
 from headwater.hub.community.errors import StatusRefused
-from headwater.hub.community.models import Like
 from headwater.hub.community.store import discussions as discussion_store
 from headwater.hub.community.store import people as store
-from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.hub.models import RepoKind, Repository
 from headwater.kernel import AccountId, Actor, BadCursor, Page, decode_cursor, encode_cursor
 
 PAGE_SIZE = 500
@@ -43,41 +41,6 @@ class Known:
 
     account: Account
     since: datetime
-
-
-def like(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, now: datetime) -> Repository:
-    """Like a repository; liking twice is liking once."""
-    repo = get_repository(tx, actor, kind, name, Action.DISCUSS)
-    store.insert_like(tx, repo.id, _self(actor), now=now)
-    return repo
-
-
-def unlike(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName) -> Repository:
-    repo = get_repository(tx, actor, kind, name, Action.DISCUSS)
-    store.delete_like(tx, repo.id, _self(actor))
-    return repo
-
-
-def has_liked(tx: Tx, actor: Actor, repo: Repository) -> bool:
-    return actor.account_id is not None and store.has_liked(tx, repo.id, actor.account_id)
-
-
-def list_likers(
-    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, cursor: str | None = None, limit: int = PAGE_SIZE
-) -> Page[Known]:
-    """Who likes a repository, newest first."""
-    repo = get_repository(tx, actor, kind, name, Action.READ)
-    found = store.list_likers(tx, repo.id, before=_before(cursor), limit=limit + 1)
-    return _known(tx, found, limit)
-
-
-def list_likes(tx: Tx, actor: Actor, user: str, *, cursor: str | None = None, limit: int = PAGE_SIZE) -> Page[Like]:
-    """What a person likes, as far as the one who asks may see it; newest first."""
-    account = accounts.get_account(tx, user)
-    found = store.list_likes(tx, account.id, readable(tx, actor), before=_before(cursor), limit=limit + 1)
-    kept = found[:limit]
-    more = encode_cursor(_position(kept[-1].created_at, kept[-1].repo_id)) if len(found) > limit else None
-    return Page(kept, more)
 
 
 def follow(tx: Tx, actor: Actor, name: str, *, now: datetime) -> Account:
@@ -154,7 +117,8 @@ def readable(tx: Tx, actor: Actor) -> Any:
     return store.readable_repositories(accounts.readable_owner_ids(tx, actor))
 
 
-def _self(actor: Actor) -> AccountId:
+def self_id(actor: Actor) -> AccountId:
+    """Whose act it is, for acts that need somebody."""
     if actor.account_id is None:
         raise accounts.NotSignedIn
     return actor.account_id
@@ -162,7 +126,7 @@ def _self(actor: Actor) -> AccountId:
 
 def _require_self(tx: Tx, actor: Actor) -> AccountId:
     """The actor's own id, if their credential may do more than read."""
-    me = _self(actor)
+    me = self_id(actor)
     accounts.require(tx, actor, Action.DISCUSS, on=Resource(owner_id=me))
     return me
 
@@ -171,13 +135,14 @@ def _follows(
     tx: Tx, find: Callable[..., list[tuple[AccountId, datetime]]], name: str, cursor: str | None, limit: int
 ) -> Page[Known]:
     account = accounts.get_account(tx, name)
-    return _known(tx, find(tx, account.id, before=_before(cursor), limit=limit + 1), limit)
+    return known_page(tx, find(tx, account.id, before=position_before(cursor), limit=limit + 1), limit)
 
 
-def _known(tx: Tx, found: Sequence[tuple[AccountId, datetime]], limit: int) -> Page[Known]:
+def known_page(tx: Tx, found: Sequence[tuple[AccountId, datetime]], limit: int) -> Page[Known]:
+    """The first ``limit`` of (account, moment) pairs with the accounts filled in; one pair more means another page."""
     kept = found[:limit]
     people = accounts.get_accounts(tx, _ids(kept))
-    more = encode_cursor(_position(kept[-1][1], kept[-1][0])) if len(found) > limit else None
+    more = encode_cursor(position_of(kept[-1][1], kept[-1][0])) if len(found) > limit else None
     return Page([Known(people[account_id], since) for account_id, since in kept], more)
 
 
@@ -185,11 +150,17 @@ def _ids(found: Iterable[tuple[AccountId, datetime]]) -> set[AccountId]:
     return {account_id for account_id, _ in found}
 
 
-def _position(moment: datetime, key: int) -> list[int]:
+def position_of(moment: datetime, key: int) -> list[int]:
+    """What a cursor of a list in order of time holds."""
     return [(moment - _EPOCH) // timedelta(microseconds=1), key]
 
 
-def _before(cursor: str | None) -> list[int] | None:
+def position_before(cursor: str | None) -> list[int] | None:
+    """The inverse of ``position_of``, out of a cursor.
+
+    Raises:
+        BadCursor: it is none of these lists'.
+    """
     if cursor is None:
         return None
     position = decode_cursor(cursor)

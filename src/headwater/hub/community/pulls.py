@@ -7,6 +7,7 @@ repository's own store; large files pushed to it belong to the pull request alon
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from headwater.hub.community.discussions import (
     check_body,
     check_title,
     get_for,
+    make_title,
     record_opening,
     require_room,
 )
@@ -43,7 +45,7 @@ from headwater.kernel import Actor, CommitId
 from headwater.web import Site
 
 if TYPE_CHECKING:
-    from headwater.hub.git import CommitInfo, Diff, RefMove, Snapshot
+    from headwater.hub.git import CommitInfo, Diff, Snapshot
 
 BRANCHES = "refs/heads/"
 PULLS = "refs/pr/"
@@ -75,12 +77,12 @@ def create_pull_request(
     title: str,
     description: str = "",
     base: str | None = None,
-    status: Status = Status.DRAFT,
+    status: Status = Status.OPEN,
     now: datetime,
 ) -> Discussion:
     """Open a pull request whose ref starts where the branch ``base`` (None: the default one) stands.
 
-    Whoever may discuss may open one, strangers on public repositories too. Commit to ``result.ref`` afterwards, with
+    A title too short or too long is made to fit, since it may be a commit's first line. Whoever may discuss may open one, strangers on public repositories too. Commit to ``result.ref`` afterwards, with
     ``old`` = ``result.start_commit``. Everything of the commit that can be refused should be checked before this.
 
     Raises:
@@ -92,7 +94,7 @@ def create_pull_request(
     start = store.find_ref(tx, repo.id, base_ref)
     if start is None:
         raise RevisionNotFound(base or repo.default_branch)
-    title, description = check_title(title), check_body(description)
+    title, description = make_title(title), check_body(description)
     discussion = store.insert_discussion(
         tx,
         repo.id,
@@ -120,11 +122,18 @@ def open_pull_request(
     base: str | None = None,
     now: datetime,
 ) -> tuple[Repository, Discussion]:
-    """As ``create_pull_request``, by the repository's name."""
+    """As ``create_pull_request``, by the repository's name, and as a draft: its commits are still to come.
+
+    Raises:
+        BadTitle: too short or too long.
+    """
     from headwater.hub.access import get_repository
 
     repo = get_repository(tx, actor, kind, name, Action.DISCUSS)
-    return repo, create_pull_request(tx, actor, repo, title=title, description=body, base=base, now=now)
+    made = create_pull_request(
+        tx, actor, repo, title=check_title(title), description=body, base=base, status=Status.DRAFT, now=now
+    )
+    return repo, made
 
 
 def branch_ref(name: str) -> str:
@@ -216,8 +225,9 @@ def merge_pull_request(
         NothingToMerge, StatusRefused, BranchBusy: as they say.
     """
     from headwater.hub.git import GitStore, RefMove, merge_commit, publish
+    from headwater.hub.repos.authors import author_of as sign_as
 
-    author_name, author_email = site.db.read(_signature, actor)
+    author = sign_as(actor)
     for _ in range(MERGE_TRIES):
         repo, discussion = site.db.read(_get_mergeable, actor, kind, name, num)
         with site.part(GitStore).open(repo.id) as snap:
@@ -231,17 +241,17 @@ def merge_pull_request(
                 snap,
                 base,
                 head,
-                author_name=author_name,
-                author_email=author_email,
+                author_name=author.name,
+                author_email=author.email,
                 title=f"{discussion.title} (#{num})",
                 body=_merge_message(snap, base, head),
                 now=now,
             )
             if merged.conflicts:
                 raise MergeConflict(num, merged.conflicts)
-            if merged.is_merged or (merged.built is None and not merged.is_fast_forward):
+            if merged.built is None:
                 raise NothingToMerge(num)
-            target = head if merged.built is None else merged.built.commit
+            target = merged.built.commit
             finish = functools.partial(
                 _record_merge, actor=actor, repo=repo, num=num, base=base, head=head, merge=target,
                 comment=comment, now=now,
@@ -268,7 +278,8 @@ def read_changes(site: Site, repo: Repository, discussion: Discussion, *, with_d
 
     The caller has checked that the repository may be read.
     """
-    from headwater.hub.git import GitStore, merge_commit
+    from headwater.hub.git import GitStore
+    from headwater.hub.git.merge import find_conflicts
 
     if not discussion.is_pull:
         return None
@@ -285,10 +296,7 @@ def read_changes(site: Site, repo: Repository, discussion: Discussion, *, with_d
         commits = tuple(_commits_between(snap, against, head))
         conflicts: tuple[str, ...] = ()
         if discussion.status.is_live and base is not None and commits:
-            trial = merge_commit(
-                snap, base, head, author_name="-", author_email="-", title="-", body="", now=discussion.created_at
-            )
-            conflicts = tuple(trial.conflicts)
+            conflicts = tuple(find_conflicts(snap, base, head))
         diff = snap.diff(fork, head) if with_diff else None
     return Changes(base, head, fork, commits, conflicts, diff)
 
@@ -301,36 +309,17 @@ def expand_commits(site: Site, repo: Repository, events: Iterable[Event]) -> dic
     if not pushes:
         return {}
     with site.part(GitStore).open(repo.id) as snap:
-        return {
-            event.id: list(reversed(list(_commits_between(snap, event.data.get("old"), event.data["oid"]))))
-            for event in pushes
-        }
+        return {event.id: _commits_between(snap, event.data.get("old"), event.data["oid"])[::-1] for event in pushes}
 
 
-def _commits_between(snap: Snapshot, known: str | None, head: str) -> Iterable[CommitInfo]:
-    """Commits of ``head`` that ``known`` lacks, newest first, a bounded number. Commits that were pruned are left out."""
-    try:
-        if known is not None and known == head:
-            return []
-        stop = None if known is None else snap.merge_base(CommitId(known), CommitId(head))
-        return [
-            info
-            for info in _until(snap.log(CommitId(head), limit=MAX_COMMITS_SHOWN), stop)
-            if known is None or not _is_ancestor(snap, info.oid, CommitId(known))
-        ]
-    except RevisionNotFound:
+def _commits_between(snap: Snapshot, known: str | None, head: str) -> list[CommitInfo]:
+    """Commits of ``head`` that ``known`` lacks, newest first, a bounded number; nothing where objects were pruned."""
+    if known == head or not snap.has_object(head):
         return []
-
-
-def _until(log: Iterable[CommitInfo], stop: CommitId | None) -> Iterable[CommitInfo]:
-    for info in log:
-        if info.oid == stop:
-            return
-        yield info
-
-
-def _is_ancestor(snap: Snapshot, commit: CommitId, of: CommitId) -> bool:
-    return commit == of or snap.merge_base(commit, of) == commit
+    walk = snap.repo().walk(head)
+    if known is not None and snap.has_object(known):
+        walk.hide(known)
+    return [snap.commit_info(str(commit.id)) for commit in itertools.islice(walk, MAX_COMMITS_SHOWN)]
 
 
 def _commit_at(snap: Snapshot, ref: str) -> CommitId | None:
@@ -339,13 +328,8 @@ def _commit_at(snap: Snapshot, ref: str) -> CommitId | None:
 
 
 def _merge_message(snap: Snapshot, base: CommitId, head: CommitId) -> str:
-    lines = [f"- {info.title} ({info.oid})" for info in reversed(list(_commits_between(snap, base, head))[:50])]
+    lines = [f"- {info.title} ({info.oid})" for info in reversed(_commits_between(snap, base, head)[:50])]
     return "\n".join(lines)
-
-
-def _signature(tx: Tx, actor: Actor) -> tuple[str, str]:
-    account = accounts.get_accounts(tx, {author_of(actor)})[author_of(actor)]
-    return account.name, f"{account.name}@users.noreply"
 
 
 def _get_pull(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int) -> Discussion:

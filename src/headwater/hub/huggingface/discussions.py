@@ -77,12 +77,16 @@ async def create_discussion(request: Request) -> Response:
     """``POST …/discussions``; a pull request made so starts as a draft, its ref where the branch stands."""
     target = Target.of(request)
     body = await read_json_object(request, limit_bytes=BODY_LIMIT_BYTES)
-    given = {"title": fields.text(body, "title"), "body": fields.text(body, "description", ""), "now": utcnow()}
+    title, text, now = fields.text(body, "title"), fields.text(body, "description", ""), utcnow()
     if fields.optional_bool(body, "pullRequest"):
         base = fields.optional_text(body, "base")
-        repo, made = await write_tx(request, pulls.open_pull_request, target.kind, target.name, base=base, **given)
+        repo, made = await write_tx(
+            request, pulls.open_pull_request, target.kind, target.name, title=title, body=text, base=base, now=now
+        )
     else:
-        repo, made = await write_tx(request, service.open_discussion, target.kind, target.name, **given)
+        repo, made = await write_tx(
+            request, service.open_discussion, target.kind, target.name, title=title, body=text, now=now
+        )
     return JsonResponse({"num": made.num, "url": _url(site_of(request), repo, made), "pullRequest": made.is_pull})
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headwater import accounts
 from headwater.accounts import Account, Member
+from headwater.hub.community import likes
 from headwater.hub.community import people as service
 from headwater.hub.community.people import Known, Overview
 from headwater.hub.huggingface.discussions import REPO, Target, avatar_url
@@ -20,14 +21,14 @@ from headwater.web import Access, JsonResponse, Route, Site, next_link, read_tx,
 async def like(request: Request) -> Response:
     """``POST …/like``."""
     target = Target.of(request)
-    await write_tx(request, service.like, target.kind, target.name, now=utcnow())
+    await write_tx(request, likes.like, target.kind, target.name, now=utcnow())
     return JsonResponse({"liked": True})
 
 
 async def unlike(request: Request) -> Response:
     """``DELETE …/like``."""
     target = Target.of(request)
-    await write_tx(request, service.unlike, target.kind, target.name)
+    await write_tx(request, likes.unlike, target.kind, target.name)
     return JsonResponse({"liked": False})
 
 
@@ -35,14 +36,14 @@ async def list_likers(request: Request) -> Response:
     """``GET …/likers``."""
     target = Target.of(request)
     cursor = request.query_params.get("cursor")
-    page = await read_tx(request, service.list_likers, target.kind, target.name, cursor=cursor)
+    page = await read_tx(request, likes.list_likers, target.kind, target.name, cursor=cursor)
     return _people_page(request, page)
 
 
 async def list_likes(request: Request) -> Response:
     """``GET /api/users/{user}/likes``."""
     cursor = request.query_params.get("cursor")
-    page = await read_tx(request, service.list_likes, request.path_params["user"], cursor=cursor)
+    page = await read_tx(request, likes.list_likes, request.path_params["user"], cursor=cursor)
     items = [
         {"createdAt": to_iso(item.created_at), "repo": {"name": str(item.name), "type": item.kind.value}}
         for item in page.items
