@@ -59,10 +59,16 @@ def store_plain(
         return place_plain(site, actor, repo_id, path, found=found, total=total, claimed=claimed, size_bytes=size_bytes)
 
 
-def write_hashed(path: Path, read_into: Callable[[memoryview], int]) -> tuple[Sha256, int]:
+def write_hashed(
+    path: Path, read_into: Callable[[memoryview], int], *, limit_bytes: int | None = None
+) -> tuple[Sha256, int]:
     """Write what ``read_into`` gives to a new file, hashing on the way; memory is one window.
 
     ``read_into`` fills at least one byte, or returns 0 at the end.
+
+    Raises:
+        SizeMismatch: more than ``limit_bytes`` came.
+        StorageFull: the disk is full.
     """
     hasher, total, window = hashlib.sha256(), 0, memoryview(bytearray(WINDOW_BYTES))
     with refusing_when_full():
@@ -77,6 +83,8 @@ def write_hashed(path: Path, read_into: Callable[[memoryview], int]) -> tuple[Sh
                 hasher.update(window[:have])
                 write_all(fd, window[:have])
                 total += have
+                if limit_bytes is not None and total > limit_bytes:
+                    raise SizeMismatch(limit_bytes, total)
                 if have < WINDOW_BYTES:
                     break
         finally:

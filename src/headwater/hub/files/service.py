@@ -1,7 +1,8 @@
 """What may happen to large files: who may read which, who may commit which, and how their bytes are opened.
 
-The right to read is a row (repository, digest). An upload leaves a *claim* (repository, digest, person); a
-commit that names the digest turns the claim into the repository's right. Callers have asked ``hub.access`` about the repository before.
+The right to read is a row (repository, digest). An upload leaves a *claim* (repository, digest, person); a commit that
+names the digest turns the claim into the right of the repository. Callers have asked ``hub.access`` about the
+repository before.
 """
 
 from __future__ import annotations

@@ -1,0 +1,369 @@
+"""LFS: which objects must be sent and where, taking them in, whole or in parts, and links to read them.
+
+An upload link is bound to repository, digest, size and person. What comes in is hashed on the way and named only when it is
+what was announced. A retry finds its row and is answered without looking at the bytes again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from headwater import accounts
+from headwater.accounts import Action
+from headwater.blobs import ByteSource, SizeMismatch, StorageFull
+from headwater.blobs.folder import refusing_when_full
+from headwater.db import Tx
+from headwater.hub import access, files, signing
+from headwater.hub.files import placing
+from headwater.hub.files import store as files_store
+from headwater.hub.grants import RepoGrant
+from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing, PartsStillArriving
+from headwater.hub.lfs.settings import LfsSettings
+from headwater.hub.models import RepoKind, RepoName
+from headwater.kernel import Actor, HeadwaterError, RepoId, Sha256
+from headwater.web import BodyReader, Site
+
+UPLOAD = "lfs upload"
+PART = "lfs part"
+COMPLETE = "lfs complete"
+VERIFY = "lfs verify"
+DOWNLOAD = "lfs download"
+
+UPLOAD_LIFETIME = timedelta(hours=24)
+DOWNLOAD_LIFETIME = timedelta(hours=6)
+MAX_OBJECTS = 1000  # huggingface_hub sends at most 256, git-lfs 100
+MAX_PARTS = 1000
+
+_READ_BYTES = 512 << 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One object of a batch request, as the client names it."""
+
+    oid: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Link:
+    href: str
+    header: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What to do about one object: follow links, nothing (it is stored), or give up (``error``)."""
+
+    wanted: Wanted
+    links: dict[str, Link]
+    error: str | None = None
+    error_status: int = 404
+
+
+@dataclass(frozen=True)
+class Batch:
+    objects: list[Answered]
+    transfer: str
+    expires_at: datetime
+
+
+def plan_upload(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    wanted: list[Wanted],
+    *,
+    transfers: tuple[str, ...],
+    now: datetime,
+) -> Batch:
+    """Where to send each object. Those that this person could name in a commit already get no links at all.
+
+    Who may not write may still upload what a pull request of theirs will name.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed: as for any act on the repository.
+    """
+    with site.db.reading() as tx:
+        found = access.get_repository(tx, actor, kind, name, Action.DISCUSS)
+        writes = accounts.allows(tx, actor, Action.WRITE, on=found.resource)
+        valid = [Sha256(w.oid) for w in wanted if _is_digest(w.oid)]
+        stored = set(valid) - files.find_missing(tx, actor, found.id, valid)
+        sizes = files.blob_sizes(tx, stored)
+    if stored:
+        stored -= site.db.write(_keep, actor, found.id, stored, now)
+    action = Action.WRITE if writes else Action.DISCUSS
+    grant = RepoGrant(replace(actor, limits=None), found.id, action)
+    expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
+    links = _Links(site, grant, expires_at, may_split="multipart" in transfers)
+    answers = []
+    for one in wanted:
+        error = _refusal(one, links.settings)
+        if error is None and one.oid in stored:
+            if sizes.get(Sha256(one.oid)) == one.size_bytes:
+                answers.append(Answered(one, {}))
+                continue
+            error = f"the object has {sizes.get(Sha256(one.oid))} bytes, not {one.size_bytes}"
+        if error is not None:
+            answers.append(Answered(one, {}, error, 422))
+        else:
+            answers.append(Answered(one, links.for_upload(one)))
+    return Batch(answers, "multipart" if links.has_split else "basic", expires_at)
+
+
+def _keep(tx: Tx, actor: Actor, repo_id: RepoId, stored: set[Sha256], now: datetime) -> set[Sha256]:
+    """Hold what was said to be stored until the commit comes; returns what has gone meanwhile."""
+    gone = files.find_missing(tx, actor, repo_id, stored)
+    for sha256 in stored - gone:
+        files.claim_upload(tx, repo_id, sha256, actor=actor, now=now)
+    return gone
+
+
+def _is_digest(oid: str) -> bool:
+    try:
+        files.parse_sha256(oid)
+    except files.BadDigest:
+        return False
+    return True
+
+
+def _refusal(wanted: Wanted, settings: LfsSettings) -> str | None:
+    if not _is_digest(wanted.oid):
+        return "its oid is not a sha256 of 64 lower-case hex digits"
+    if not 0 <= wanted.size_bytes <= settings.max_file_bytes:
+        return f"its size is not between 0 and {settings.max_file_bytes} bytes"
+    return None
+
+
+class _Links:
+    """Makes the signed links of one batch."""
+
+    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime, *, may_split: bool) -> None:
+        self.settings = site.settings.of(LfsSettings) if site.settings is not None else LfsSettings()
+        self.has_split = False
+        self._site, self._facts, self._expires_at = site, grant.to_facts(), expires_at
+        self._may_split = may_split
+
+    def for_upload(self, wanted: Wanted) -> dict[str, Link]:
+        verify = Link(self._sign("verify", VERIFY, [self._facts, wanted.oid, wanted.size_bytes]))
+        if self._may_split and wanted.size_bytes >= self.settings.multipart_from_bytes:
+            self.has_split = True
+            return {"upload": self._in_parts(wanted), "verify": verify}
+        upload = self._sign("objects", UPLOAD, [self._facts, wanted.oid, wanted.size_bytes])
+        return {"upload": Link(upload), "verify": verify}
+
+    def _in_parts(self, wanted: Wanted) -> Link:
+        part_size = max(self.settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
+        count = -(-wanted.size_bytes // part_size)
+        upload_id = secrets.token_hex(16)
+        header = {"chunk_size": str(part_size)}
+        for number in range(1, count + 1):
+            offset = (number - 1) * part_size
+            size = min(part_size, wanted.size_bytes - offset)
+            header[f"{number:05d}"] = self._sign("parts", PART, [upload_id, number, offset, size])
+        facts = [self._facts, wanted.oid, wanted.size_bytes, upload_id, count]
+        return Link(self._sign("uploads", COMPLETE, facts), header)
+
+    def _sign(self, word: str, purpose: str, facts: list[Any]) -> str:
+        text = signing.sign(self._site.secret, purpose, facts, expires_at=self._expires_at)
+        return f"{self._site.base_url}/lfs/{word}/{text}"
+
+
+def plan_download(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, wanted: list[Wanted], *, now: datetime
+) -> Batch:
+    """Links to the objects that this repository may read; of all others the same is said: not here.
+
+    Raises:
+        RepositoryNotFound, GateClosed: as for any act on the repository.
+    """
+    expires_at = signing.rounded_expiry(now, DOWNLOAD_LIFETIME)
+    answers = []
+    with site.db.reading() as tx:
+        found = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
+        valid = [Sha256(w.oid) for w in wanted if _is_digest(w.oid)]
+        readable = files_store.find_rights(tx, found.id, valid).keys()
+        sizes = files.blob_sizes(tx, readable)
+    for one in wanted:
+        if one.oid not in sizes:
+            answers.append(Answered(one, {}, "Object does not exist on the server"))
+            continue
+        text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
+        real = replace(one, size_bytes=sizes[Sha256(one.oid)])
+        answers.append(Answered(real, {"download": Link(f"{site.base_url}/lfs/objects/{text}")}))
+    return Batch(answers, "basic", expires_at)
+
+
+def open_object(site: Site, link: str) -> tuple[ByteSource, Sha256]:
+    """What a download link opens.
+
+    Raises:
+        BadSignature, LargeFileNotFound
+    """
+    repo_id, oid = signing.verify(site.secret, DOWNLOAD, link)
+    return files.open_file(site, RepoId(repo_id), Sha256(oid), pull=None), Sha256(oid)
+
+
+def receive_object(site: Site, link: str, body: BodyReader) -> Sha256:
+    """Take in one whole object.
+
+    Raises:
+        BadSignature: the link is not ours, or too old.
+        SizeMismatch, DigestMismatch: not what was announced; nothing stays.
+        StorageFull: nothing stays.
+    """
+    facts, oid, size_bytes = signing.verify(site.secret, UPLOAD, link)
+    grant, claimed = RepoGrant.from_facts(facts), Sha256(oid)
+    if site.db.read(_is_here, grant, claimed):
+        return claimed
+    if body.size_bytes is not None and body.size_bytes != size_bytes:
+        raise SizeMismatch(size_bytes, body.size_bytes)
+    with site.blobs.temporary() as path:
+        found, total = files.write_hashed(path, body.read_into, limit_bytes=size_bytes)
+        return files.place_plain(
+            site, grant.actor, grant.repo_id, path, found=found, total=total, claimed=claimed, size_bytes=size_bytes
+        )
+
+
+def _is_here(tx: Tx, grant: RepoGrant, sha256: Sha256) -> bool:
+    """Whether the grant's person has sent it already; asks again whether they may write."""
+    access.get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)
+    found = files_store.find_blobs(tx, [sha256]).get(sha256)
+    if found is None or not found.is_stored:
+        return False
+    claimed = files_store.find_claims(tx, grant.repo_id, grant.actor, [sha256])
+    return bool(claimed) or files.has_right(tx, grant.repo_id, sha256)
+
+
+def receive_part(site: Site, link: str, body: BodyReader) -> str:
+    """Take in one part of a multipart upload; returns the ETag that says it has come whole.
+
+    Raises:
+        BadSignature, SizeMismatch, StorageFull
+    """
+    upload_id, number, offset, size_bytes = signing.verify(site.secret, PART, link)
+    if body.size_bytes is not None and body.size_bytes != size_bytes:
+        raise SizeMismatch(size_bytes, body.size_bytes)
+    path = _parts_path(site, upload_id)
+    try:
+        with refusing_when_full():
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                # Completion takes this lock alone: no late part can change bytes that have been verified.
+                fcntl.flock(fd, fcntl.LOCK_SH)
+                if not path.exists():
+                    raise PartsMissing
+                _write_at(fd, offset, size_bytes, body)
+            finally:
+                os.close(fd)
+    except StorageFull:
+        path.unlink(missing_ok=True)
+        raise
+    return _etag(site, upload_id, number)
+
+
+def _write_at(fd: int, offset: int, size_bytes: int, body: BodyReader) -> None:
+    window, done = memoryview(bytearray(placing.WINDOW_BYTES)), 0
+    while count := body.read_into(window):
+        if done + count > size_bytes:
+            raise SizeMismatch(size_bytes, done + count)
+        data = window[:count]
+        while data:
+            written = os.pwrite(fd, data, offset + done)
+            data, done = data[written:], done + written
+    if done != size_bytes:
+        raise SizeMismatch(size_bytes, done)
+
+
+def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256:
+    """Make an object of its parts: all there, read back and hashed, then named.
+
+    Raises:
+        BadSignature, BadLfsRequest
+        PartsMissing: a part has not come, or the upload was given up.
+        PartsStillArriving: a part is being written this moment.
+        DigestMismatch: the whole is not what was announced; nothing stays.
+    """
+    facts, signed_oid, size_bytes, upload_id, count = signing.verify(site.secret, COMPLETE, link)
+    grant, claimed = RepoGrant.from_facts(facts), Sha256(signed_oid)
+    if oid != claimed:
+        raise BadLfsRequest(f"this upload is of {claimed}")
+    if site.db.read(_is_here, grant, claimed):
+        return claimed
+    _require_parts(site, upload_id, count, parts)
+    path = _parts_path(site, upload_id)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as exc:
+        raise PartsMissing from exc
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise PartsStillArriving from exc
+        try:
+            found, total = _hash_of(fd)
+            files.place_plain(
+                site, grant.actor, grant.repo_id, path, found=found, total=total, claimed=claimed, size_bytes=size_bytes
+            )
+        except HeadwaterError:
+            path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+    return claimed
+
+
+def _require_parts(site: Site, upload_id: str, count: int, parts: object) -> None:
+    if not isinstance(parts, list) or len(parts) > MAX_PARTS:
+        raise BadLfsRequest("`parts` is not a list of parts")
+    given = {}
+    for part in parts:
+        if not isinstance(part, dict) or not isinstance(part.get("partNumber"), int):
+            raise BadLfsRequest("a part has no `partNumber`")
+        given[part["partNumber"]] = str(part.get("etag"))
+    for number in range(1, count + 1):
+        if not hmac.compare_digest(given.get(number, "").encode(), _etag(site, upload_id, number).encode()):
+            raise PartsMissing
+
+
+def _etag(site: Site, upload_id: str, number: int) -> str:
+    """Says that the part came whole; what it holds is proven by hashing the whole."""
+    mac = hmac.digest(site.secret, f"lfs etag {upload_id} {number}".encode(), hashlib.sha256)
+    return f'"{mac.hex()[:32]}"'
+
+
+def _parts_path(site: Site, upload_id: str) -> Path:
+    return site.blobs.tmp / f"parts-{upload_id}"
+
+
+def _hash_of(fd: int) -> tuple[Sha256, int]:
+    digest, total, window = hashlib.sha256(), 0, memoryview(bytearray(_READ_BYTES))
+    while count := os.preadv(fd, [window], total):
+        digest.update(window[:count])
+        total += count
+    return Sha256(digest.hexdigest()), total
+
+
+def verify_upload(site: Site, link: str, oid: object, size_bytes: object) -> None:
+    """Whether an upload has arrived.
+
+    Raises:
+        BadSignature, BadLfsRequest
+        NotUploaded: it has not.
+    """
+    facts, signed_oid, signed_size = signing.verify(site.secret, VERIFY, link)
+    if oid != signed_oid or size_bytes != signed_size:
+        raise BadLfsRequest(f"this link verifies {signed_oid} of {signed_size} bytes")
+    if not site.db.read(_is_here, RepoGrant.from_facts(facts), Sha256(signed_oid)):
+        raise NotUploaded(signed_oid)
