@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater.accounts.settings import OidcSettings
+from headwater.accounts.settings import OidcSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
 from headwater.web.settings import WebSettings
 
