@@ -62,8 +62,8 @@ def parse_repo_name(text: str) -> RepoName:
 def check_path(text: str) -> str:
     """``text``, if a file or folder of a repository may lie there.
 
-    Any script may be used, spaces too. Text must be in Unicode's composed form (NFC): two spellings of one word would be
-    two files that nobody can tell apart, and that some disks cannot hold side by side.
+    Any script may be used, spaces too. Text must be in Unicode's composed form (NFC): two spellings of one word would
+    be two files that nobody can tell apart, and that some disks cannot hold side by side.
 
     Raises:
         BadPath: with what to change.

@@ -15,24 +15,7 @@ from starlette.responses import Response
 from headwater.accounts import BadCredential, GateClosed
 from headwater.hub.errors import FileNotFound, NameTaken, RepositoryNotFound, RevisionNotFound
 from headwater.kernel import HeadwaterError, Kind
-from headwater.web import Site
-
-STATUS = {
-    Kind.BAD_INPUT: 400,
-    Kind.NOT_AUTHENTICATED: 401,
-    Kind.NOT_ALLOWED: 403,
-    Kind.NOT_FOUND: 404,
-    Kind.CONFLICT: 409,
-    Kind.GONE: 410,
-    Kind.PRECONDITION_FAILED: 412,
-    Kind.TOO_LARGE: 413,
-    Kind.RANGE_NOT_SATISFIABLE: 416,
-    Kind.UNPROCESSABLE: 422,
-    Kind.TOO_MANY: 429,
-    Kind.NOT_SERVED: 501,
-    Kind.UNAVAILABLE: 503,
-    Kind.FULL: 507,
-}
+from headwater.web import Site, status_of
 
 
 class NotServed(HeadwaterError):
@@ -47,17 +30,9 @@ class NotServed(HeadwaterError):
         )
 
 
-class NoSuchCall(HeadwaterError):
-    code = "no_such_call"
-    kind = Kind.NOT_FOUND
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"There is nothing at {path[:200]!r}. Check the address and the client's version.")
-
-
 def refuse(request: Request, error: HeadwaterError) -> Response:
     """``error`` as status, headers and JSON body."""
-    status = STATUS[error.kind]
+    status = status_of(error)
     message = str(error)
     headers = dict(error.headers)
     body: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""Revisions and files: reading trees and histories, moving refs, and commits that arrive through the API."""

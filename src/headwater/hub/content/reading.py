@@ -1,0 +1,230 @@
+"""Reading one revision of a repository: its tree, single paths, refs, history, and the bytes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from headwater.accounts import Action
+from headwater.blobs import ByteSource, MemorySource, Piece
+from headwater.hub import access, files
+from headwater.hub.errors import FileNotFound, RevisionNotFound
+from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeEntry
+from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.kernel import Actor, CommitId, Sha256, XetHash
+from headwater.web import Site
+
+MAX_GIT_BLOB_BYTES = 256 << 20  # what a door reads out of git at once; pushes of more are refused
+
+
+@dataclass(frozen=True)
+class Revision:
+    """An open snapshot at one commit; valid inside ``open_revision`` only."""
+
+    repo: Repository
+    snap: Snapshot
+    commit: CommitId
+    name: str  # as it was asked for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tree's line with what the hub adds to it."""
+
+    entry: TreeEntry
+    xet_hash: XetHash | None = None
+    last_commit: CommitInfo | None = None
+
+
+@dataclass(frozen=True)
+class TreePage:
+    """``after`` is the path to go on from; None on the last page."""
+
+    repo: Repository
+    commit: CommitId
+    entries: Sequence[Entry]
+    after: str | None
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file and its bytes. ``etag`` names the bytes: sha256 of a large file, git's object id of another."""
+
+    repo: Repository
+    commit: CommitId
+    entry: TreeEntry
+    source: ByteSource
+    xet_hash: XetHash | None
+
+    @property
+    def etag(self) -> str:
+        return self.entry.sha256 or self.entry.oid
+
+
+@dataclass(frozen=True)
+class SizeOnly:
+    """A small file whose bytes nobody asked for: the answer to a HEAD."""
+
+    size_bytes: int
+
+    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+        raise RuntimeError("the bytes of this file were not read")
+
+
+@dataclass(frozen=True)
+class History:
+    repo: Repository
+    commits: Sequence[CommitInfo]
+    after: CommitId | None
+
+
+@dataclass(frozen=True)
+class Refs:
+    """Full ref name to commit, apart by kind."""
+
+    repo: Repository
+    branches: dict[str, CommitId]
+    tags: dict[str, CommitId]
+    pulls: dict[str, CommitId]
+
+
+@contextmanager
+def open_revision(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str | None = None,
+    *,
+    action: Action = Action.READ,
+) -> Iterator[Revision]:
+    """The repository at a branch, tag, pull request or commit; None stands for the default branch.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed, GateClosed.
+        RevisionNotFound, AmbiguousRevision.
+    """
+    repo = site.db.read(access.get_repository, actor, kind, name, action)
+    with site.part(GitStore).open(repo.id) as snap:
+        asked = repo.default_branch if revision is None else revision
+        yield Revision(repo, snap, snap.resolve(asked, repo.default_branch), asked)
+
+
+def list_tree(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str,
+    path: str,
+    *,
+    recursive: bool,
+    expand: bool,
+    after: str | None,
+    limit: int,
+) -> TreePage:
+    """One page of a folder, in git's order.
+
+    Raises:
+        FileNotFound: there is no such folder.
+        As ``open_revision``.
+    """
+    with open_revision(site, actor, kind, name, revision) as at:
+        found = at.snap.list_tree(at.commit, path, recursive=recursive, after=after, limit=limit + 1)
+        shown = found[:limit]
+        more = shown[-1].path if len(found) > limit else None
+        return TreePage(at.repo, at.commit, _dressed(site, at, shown, expand=expand), more)
+
+
+def find_paths(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, revision: str, paths: Sequence[str], *, expand: bool
+) -> TreePage:
+    """What lies at each of these paths; unknown ones are left out."""
+    with open_revision(site, actor, kind, name, revision) as at:
+        entries = at.snap.entries(at.commit, [path.strip("/") for path in dict.fromkeys(paths)])
+        return TreePage(at.repo, at.commit, _dressed(site, at, list(entries.values()), expand=expand), None)
+
+
+def find_file(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, revision: str, path: str, *, with_bytes: bool = True
+) -> FoundFile:
+    """A file and where its bytes lie. Without ``with_bytes`` the source of a small file is not read (for HEAD).
+
+    Raises:
+        FileNotFound: nothing, or a folder, is there; carries the commit.
+        LargeFileNotFound: the revision names bytes that the repository has no right to.
+        As ``open_revision``; GateClosed too.
+    """
+    with open_revision(site, actor, kind, name, revision, action=Action.READ_FILES) as at:
+        entry = at.snap.entry(at.commit, path)
+        if entry is None or entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
+            raise FileNotFound(path, at.commit)
+        if entry.sha256 is not None:
+            source: ByteSource = files.open_file(site, at.repo.id, entry.sha256, pull=None)
+            xet_hash = site.db.read(files.xet_hashes, [entry.sha256]).get(entry.sha256)
+            return FoundFile(at.repo, at.commit, entry, source, xet_hash)
+        if with_bytes:
+            source = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
+        else:
+            source = SizeOnly(entry.size_bytes)
+        return FoundFile(at.repo, at.commit, entry, source, None)
+
+
+def list_refs(site: Site, actor: Actor, kind: RepoKind, name: RepoName) -> Refs:
+    """All branches, tags and pull requests."""
+    repo = site.db.read(access.get_repository, actor, kind, name, Action.READ)
+    with site.part(GitStore).open(repo.id) as snap:
+        kinds: dict[str, dict[str, CommitId]] = {"heads": {}, "tags": {}, "pr": {}}
+        for ref, oid in sorted(snap.refs.items()):
+            group = kinds.get(ref.split("/")[1])
+            if group is not None:
+                group[ref] = snap.resolve(ref) if group is kinds["tags"] else CommitId(oid)
+        return Refs(repo, kinds["heads"], kinds["tags"], kinds["pr"])
+
+
+def list_history(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str,
+    *,
+    after: str | None = None,
+    limit: int = 50,
+    path: str | None = None,
+) -> History:
+    """Commits that lead to a revision, newest first."""
+    with open_revision(site, actor, kind, name, revision) as at:
+        start = None if after is None else at.snap.resolve(after)
+        found = at.snap.log(at.commit, path=path, after=start, limit=limit + 1)
+        more = found[limit - 1].oid if len(found) > limit else None
+        return History(at.repo, found[:limit], more)
+
+
+def require_branch(snap: Snapshot, revision: str) -> str:
+    """The full name of the ref that a writer means by ``revision``.
+
+    Raises:
+        RevisionNotFound: it is no branch and no pull request: a commit or a tag cannot be written to.
+    """
+    for full in (f"refs/heads/{revision}", revision):
+        if full in snap.refs and full.startswith(("refs/heads/", "refs/pr/")):
+            return full
+    raise RevisionNotFound(revision)
+
+
+def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: bool) -> list[Entry]:
+    digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
+    xet: dict[Sha256, XetHash] = site.db.read(files.xet_hashes, digests) if digests else {}
+    last: dict[str, dict[str, CommitInfo]] = {}
+    dressed = []
+    for entry in entries:
+        commit = None
+        if expand:
+            folder, _, leaf = entry.path.rpartition("/")
+            if folder not in last:
+                last[folder] = at.snap.last_changed(at.commit, folder)
+            commit = last[folder].get(leaf)
+        dressed.append(Entry(entry, xet.get(entry.sha256) if entry.sha256 else None, commit))
+    return dressed

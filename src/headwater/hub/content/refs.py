@@ -1,0 +1,147 @@
+"""Making, deleting and squashing branches and tags through the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headwater.accounts import Action
+from headwater.hub import git
+from headwater.hub.content.errors import CannotDeleteBranch
+from headwater.hub.content.reading import open_revision
+from headwater.hub.errors import RefExists, RevisionNotFound
+from headwater.hub.events import RefMove
+from headwater.hub.models import RepoKind, RepoName
+from headwater.hub.names import check_ref
+from headwater.hub.repos import author_of
+from headwater.kernel import Actor, CommitId, utcnow
+from headwater.web import Site
+
+SQUASH_MESSAGE = "Super-squash branch {branch!r} using huggingface_hub"
+
+
+def create_branch(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    branch: str,
+    *,
+    start: str | None = None,
+    now: datetime | None = None,
+) -> CommitId:
+    """A new branch at ``start`` (the default branch when None).
+
+    Raises:
+        RefExists; BadName: git does not allow the name; RevisionNotFound: there is no such start.
+    """
+    return _create_ref(site, actor, kind, name, f"refs/heads/{branch}", start, now)
+
+
+def create_tag(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    tag: str,
+    *,
+    revision: str | None = None,
+    message: str | None = None,
+    now: datetime | None = None,
+) -> CommitId:
+    """A new tag at ``revision``; with a message it is an annotated one.
+
+    Raises:
+        As ``create_branch``.
+    """
+    return _create_ref(site, actor, kind, name, f"refs/tags/{tag}", revision, now, message=message)
+
+
+def delete_branch(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, branch: str, *, now: datetime | None = None
+) -> None:
+    """Raises: RevisionNotFound: there is none; CannotDeleteBranch: it is the default one."""
+    _delete_ref(site, actor, kind, name, f"refs/heads/{branch}", now)
+
+
+def delete_tag(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, tag: str, *, now: datetime | None = None
+) -> None:
+    """Raises: RevisionNotFound: there is none."""
+    _delete_ref(site, actor, kind, name, f"refs/tags/{tag}", now)
+
+
+def squash_branch(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    branch: str,
+    *,
+    message: str | None = None,
+    now: datetime | None = None,
+) -> CommitId:
+    """Replace a branch's history by one commit with the same tree. What it held before can no longer be reached.
+
+    Raises:
+        RevisionNotFound: there is no such branch.
+        HeadMoved: somebody committed at the same moment.
+    """
+    now = now or utcnow()
+    ref = f"refs/heads/{branch}"
+    with open_revision(site, actor, kind, name, None, action=Action.WRITE) as at:
+        head = at.snap.refs.get(ref)
+        if head is None:
+            raise RevisionNotFound(branch)
+        author = author_of(actor)
+        title, _, body = (message or SQUASH_MESSAGE.format(branch=branch)).partition("\n")
+        built = git.squash_commit(
+            at.snap,
+            head,
+            author_name=author.name,
+            author_email=author.email,
+            title=title,
+            body=body.strip(),
+            now=now,
+        )
+        move = RefMove(ref, CommitId(head), built.commit)
+        git.publish(site, actor, at.repo.id, [move], built, epoch=at.snap.prune_epoch, now=now)
+    return built.commit
+
+
+def _create_ref(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    ref: str,
+    start: str | None,
+    now: datetime | None,
+    *,
+    message: str | None = None,
+) -> CommitId:
+    check_ref(ref)
+    now = now or utcnow()
+    with open_revision(site, actor, kind, name, start, action=Action.WRITE) as at:
+        if ref in at.snap.refs:
+            raise RefExists(ref)
+        pack: git.BuiltPack | None = None
+        target = at.commit
+        if message:
+            author = author_of(actor)
+            short = ref.removeprefix("refs/tags/")
+            pack, target = git.build_tag(
+                at.snap, at.commit, short, message, author_name=author.name, author_email=author.email, now=now
+            )
+        git.publish(site, actor, at.repo.id, [RefMove(ref, None, target)], pack, epoch=at.snap.prune_epoch, now=now)
+        return at.commit
+
+
+def _delete_ref(site: Site, actor: Actor, kind: RepoKind, name: RepoName, ref: str, now: datetime | None) -> None:
+    with open_revision(site, actor, kind, name, None, action=Action.WRITE) as at:
+        if ref == f"refs/heads/{at.repo.default_branch}":
+            raise CannotDeleteBranch(ref)
+        found = at.snap.refs.get(ref)
+        if found is None:
+            raise RevisionNotFound(ref.split("/", 2)[2])
+        move = RefMove(ref, CommitId(found), None)
+        git.publish(site, actor, at.repo.id, [move], None, epoch=at.snap.prune_epoch, now=now or utcnow())

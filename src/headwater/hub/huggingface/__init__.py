@@ -1,0 +1,16 @@
+"""The Hugging Face protocol, as its clients speak it. docs/protocols/huggingface.md says what is served."""
+
+from headwater.hub.huggingface import commits, community, content, refs, repos, unserved
+from headwater.hub.huggingface.errors import refuse
+from headwater.web import Route
+
+# Submodules of others join when they are there; ``unserved`` answers what is left and must come last.
+ROUTES: list[Route] = [
+    *repos.ROUTES,
+    *content.ROUTES,
+    *commits.ROUTES,
+    *refs.ROUTES,
+    *community.ROUTES,
+    *unserved.ROUTES,
+]
+DIALECTS = {"hf": refuse}

@@ -1,0 +1,165 @@
+"""Reading: trees, paths, histories, and the files themselves."""
+
+from __future__ import annotations
+
+import mimetypes
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater import web
+from headwater.hub import search
+from headwater.hub.content.errors import BadParameter
+from headwater.hub.content.reading import FoundFile, find_file, find_paths, list_history, list_tree
+from headwater.hub.huggingface.answers import as_json, commit_json, entry_json
+from headwater.hub.huggingface.asking import API, asked, count, flag, json_body, parse_flag, renamed
+from headwater.kernel import decode_cursor, encode_cursor
+from headwater.web import Access, Route, Site
+
+TREE_PAGE = 1000
+EXPANDED_PAGE = 50
+COMMITS_PAGE = 50
+MAX_PATHS = 1000
+PATHS_BYTES = 4 << 20
+
+# What a browser may show as it is: nothing of these can run a script. SVG is sandboxed by the policy that every answer
+# with a stranger's bytes carries. Anything else goes out as plain text or as bytes to be saved.
+_SHOWN = ("image/", "audio/", "video/", "font/")
+_TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-sh")
+_TEXT_ENDS = (
+    ".md", ".txt", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".csv", ".tsv",
+    ".gitattributes", ".gitignore", ".jinja", ".bib", ".tex", ".rs", ".go", ".c", ".h", ".cpp", ".ts", ".sql", ".lock",
+)  # fmt: skip
+
+
+async def get_tree(request: Request) -> Response:
+    """``GET …/tree/{rev}/{path}``: 1,000 entries a page, 50 with the last commit of each."""
+    kind, name = asked(request)
+    values, cursor = request.path_params, request.query_params.get("cursor")
+    expand = flag(request, "expand")
+    most = EXPANDED_PAGE if expand else TREE_PAGE
+    page = await web.call(
+        request,
+        list_tree,
+        kind,
+        name,
+        values["rev"],
+        values["path"].strip("/"),
+        recursive=flag(request, "recursive"),
+        expand=expand,
+        after=str(decode_cursor(cursor)) if cursor else None,
+        limit=count(request, "limit", default=most, most=most),
+    )
+    headers = {} if page.after is None else web.next_link(request, encode_cursor(page.after))
+    shown = [entry_json(entry, expand=expand) for entry in page.entries]
+    return renamed(request, page.repo) or as_json(shown, headers={**headers, "X-Repo-Commit": page.commit})
+
+
+async def post_paths_info(request: Request) -> Response:
+    """``POST …/paths-info/{rev}``: a form with repeated ``paths``, or the same as JSON."""
+    kind, name = asked(request)
+    if request.headers.get("content-type", "").startswith("application/json"):
+        body = await json_body(request, limit_bytes=PATHS_BYTES)
+        paths, expand = body.get("paths", []), bool(body.get("expand", False))
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise BadParameter("paths", "it must be a list of texts")
+    else:
+        try:
+            text = (await web.read_body(request, PATHS_BYTES)).decode()
+            form = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_PATHS + 10)
+        except ValueError as exc:
+            raise BadParameter("paths", f"the form cannot be read, or names more than {MAX_PATHS}") from exc
+        paths, expand = form.get("paths", []), parse_flag("expand", form.get("expand", [""])[-1])
+    if len(paths) > MAX_PATHS:
+        raise BadParameter("paths", f"at most {MAX_PATHS} may be asked for at once")
+    page = await web.call(request, find_paths, kind, name, request.path_params["rev"], paths, expand=expand)
+    return as_json([entry_json(entry, expand=expand) for entry in page.entries])
+
+
+async def get_commits(request: Request) -> Response:
+    """``GET …/commits/{rev}``: the history, newest first."""
+    kind, name = asked(request)
+    cursor = request.query_params.get("cursor")
+    query = request.query_params
+    formatted = "formatted" in (*query.getlist("expand[]"), *query.getlist("expand"))
+    page = await web.call(
+        request,
+        list_history,
+        kind,
+        name,
+        request.path_params["rev"],
+        after=str(decode_cursor(cursor)) if cursor else None,
+        limit=count(request, "limit", default=COMMITS_PAGE, most=1000),
+    )
+    headers = {} if page.after is None else web.next_link(request, encode_cursor(page.after))
+    shown = [commit_json(commit, formatted=formatted) for commit in page.commits]
+    return renamed(request, page.repo) or as_json(shown, headers=headers)
+
+
+async def resolve(request: Request) -> Response:
+    """``HEAD|GET …/resolve/{rev}/{path}``: the bytes, with the facts that a client's cache needs."""
+    kind, name = asked(request)
+    values = request.path_params
+    is_head = request.method == "HEAD"
+    found = await web.call(request, find_file, kind, name, values["rev"], values["path"], with_bytes=not is_head)
+    moved = renamed(request, found.repo)
+    if moved is not None:
+        return moved
+    site: Site = request.state.site
+    if not is_head and "range" not in request.headers:
+        search.count_download(site, found.repo.id)
+    headers = {
+        "X-Repo-Commit": found.commit,
+        "Cache-Control": _caching(found),
+        "Vary": "Authorization, Cookie",
+        "Access-Control-Expose-Headers": "X-Repo-Commit, X-Linked-Size, X-Linked-ETag, X-Xet-Hash, ETag, Link",
+        "Content-Disposition": web.content_disposition(
+            values["path"].rpartition("/")[2], inline=_is_shown(values["path"], found) and not _wants_saving(request)
+        ),
+    }
+    if found.entry.sha256 is not None:
+        headers["X-Linked-ETag"] = f'"{found.etag}"'
+        headers["X-Linked-Size"] = str(found.entry.size_bytes)
+        if found.xet_hash is not None:
+            headers["X-Xet-Hash"] = found.xet_hash
+            api = f"{site.base_url}/api/{found.repo.kind.plural}/{found.repo.name}"
+            headers["Link"] = f'<{api}/xet-read-token/{found.commit}>; rel="xet-auth"'
+    return web.SourceResponse(
+        request, found.source, headers=headers, media_type=_media_type(values["path"], found), etag=f'"{found.etag}"'
+    )
+
+
+def _caching(found: FoundFile) -> str:
+    """A commit's file never changes, but the right to it may; what is not public is kept nowhere."""
+    return "private, no-store" if found.repo.is_private or found.repo.gated else "public, no-cache"
+
+
+def _wants_saving(request: Request) -> bool:
+    return request.query_params.get("download", "").lower() in ("true", "1")
+
+
+def _is_shown(path: str, found: FoundFile) -> bool:
+    return _media_type(path, found) != "application/octet-stream"
+
+
+def _media_type(path: str, found: FoundFile) -> str:
+    if path.lower().endswith(_TEXT_ENDS):
+        return "text/plain; charset=utf-8"
+    guessed = mimetypes.guess_type(path)[0]
+    if guessed is None:
+        return "application/octet-stream" if found.entry.is_pointer else "text/plain; charset=utf-8"
+    if guessed.startswith(_SHOWN):
+        return guessed
+    return "text/plain; charset=utf-8" if guessed.startswith(_TEXT) else "application/octet-stream"
+
+
+ROUTES = [
+    Route("GET", API + "/tree/{rev}/{path*}", get_tree, Access.READ, "hf"),
+    Route("POST", API + "/paths-info/{rev}", post_paths_info, Access.READ, "hf"),
+    Route("GET", API + "/commits/{rev}", get_commits, Access.READ, "hf"),
+    Route("GET", "/{type:datasets|spaces}/{ns}/{name}/resolve/{rev}/{path*}", resolve, Access.READ, "hf"),
+    Route("GET", "/{type:datasets|spaces}/{ns}/{name}/raw/{rev}/{path*}", resolve, Access.READ, "hf"),
+    Route("GET", "/{ns}/{name}/resolve/{rev}/{path*}", resolve, Access.READ, "hf"),
+    Route("GET", "/{ns}/{name}/raw/{rev}/{path*}", resolve, Access.READ, "hf"),
+]

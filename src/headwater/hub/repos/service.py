@@ -1,0 +1,247 @@
+"""What may happen to a whole repository: create, rename, change its settings, copy, delete.
+
+A repository's id never changes and is never used again. Its names are a list: the current one, and former ones that lead
+on to it; the names of a deleted one stay with the namespace they are in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headwater import accounts, ledger, queue
+from headwater.accounts import Action, NotAllowed, NotSignedIn, Resource
+from headwater.db import Tx
+from headwater.hub import access, events
+from headwater.hub.errors import NameTaken
+from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.hub.names import check_name
+from headwater.hub.repos import store
+from headwater.hub.repos.attributes import default_attributes
+from headwater.hub.repos.authors import author_of
+from headwater.hub.repos.errors import BadSetting, NameLeadsOn, TargetTaken
+from headwater.kernel import Actor, Page, decode_cursor, encode_cursor, utcnow
+from headwater.web import Site
+
+FIRST_MESSAGE = "initial commit"
+SDKS = ("static", "gradio", "docker", "streamlit")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may be changed; None leaves a value as it is. ``gated`` is "", "auto" or "manual"."""
+
+    is_private: bool | None = None
+    gated: str | None = None
+
+
+def create_repository(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    *,
+    is_private: bool = False,
+    sdk: str | None = None,
+    now: datetime | None = None,
+) -> Repository:
+    """Create a repository whose branch ``main`` holds one commit with the default ``.gitattributes``.
+
+    Raises:
+        BadName: the name cannot be used.
+        NotAllowed: the namespace is not there, or not the actor's to create in.
+        NameTaken: the name is in use, or leads on to another repository.
+    """
+    from headwater.hub import git
+
+    now = now or utcnow()
+    check_name(name.name)
+    if sdk is not None and (kind is not RepoKind.SPACE or sdk not in SDKS):
+        raise BadSetting("sdk", sdk, f"one of {', '.join(SDKS)}, and only for spaces")
+    author = author_of(actor)
+    built = git.build_commit(
+        None,
+        None,
+        [git.AddFile(".gitattributes", default_attributes(kind))],
+        author_name=author.name,
+        author_email=author.email,
+        title=FIRST_MESSAGE,
+        now=now,
+        tmp=site.blobs.tmp,
+    )
+
+    def act(tx: Tx) -> Repository:
+        repo = insert_repository(tx, site, actor, kind, name, is_private=is_private, sdk=sdk, now=now)
+        published = git.publish_first(tx, actor, repo.id, f"refs/heads/{repo.default_branch}", built, now=now)
+        ledger.record(
+            tx,
+            actor,
+            "repository.created",
+            repo.path,
+            {"repo_id": repo.id, "kind": kind.value, "private": is_private},
+            private=is_private,
+            repo_id=repo.id,
+            now=now,
+        )
+        return published.repo
+
+    return site.db.write(act)
+
+
+def insert_repository(
+    tx: Tx,
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    *,
+    is_private: bool,
+    sdk: str | None,
+    now: datetime,
+) -> Repository:
+    """The row and the name of a repository that has no commit yet; its caller gives it one.
+
+    Raises:
+        BadName, NotAllowed, NameTaken, NameLeadsOn.
+    """
+    check_name(name.name)
+    owner = _require_namespace(tx, actor, name)
+    owned = RepoName(owner.name, name.name)
+    _require_free(tx, site, kind, owned)
+    return store.insert_repository(
+        tx,
+        kind=kind,
+        name=owned,
+        owner_id=owner.id,
+        sdk=sdk or ("static" if kind is RepoKind.SPACE else None),
+        is_private=is_private,
+        created_by=actor.account_id,
+        now=now,
+    )
+
+
+def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, now: datetime) -> Repository:
+    """Delete a repository: nothing of it can be read from now on. Its names stay with their namespace.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed.
+    """
+    repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+    store.delete_repository(tx, repo.id, now)
+    queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    ledger.record(
+        tx,
+        actor,
+        "repository.deleted",
+        repo.path,
+        {"repo_id": repo.id},
+        private=repo.is_private,
+        repo_id=repo.id,
+        now=now,
+    )
+    return repo
+
+
+def move_repository(
+    tx: Tx, actor: Actor, kind: RepoKind, source: RepoName, target: RepoName, *, now: datetime
+) -> Repository:
+    """Give a repository another name, in the same or another namespace; the former name leads on to it.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed: not the actor's to move, or not to that namespace.
+        BadName: the new name cannot be used.
+        TargetTaken: the new name is not free.
+    """
+    check_name(target.name)
+    repo = access.get_repository(tx, actor, kind, source, Action.ADMIN)
+    owner = _require_namespace(tx, actor, target)
+    target = RepoName(owner.name, target.name)
+    held = store.find_name(tx, kind, target)
+    if held is not None and held[0] != repo.id and held[1] != "deleted":
+        raise TargetTaken(kind, target)
+    store.take_name(tx, kind, target, repo.id)
+    store.update_repository(
+        tx, repo.id, namespace=target.namespace, name=target.name, owner_id=owner.id, updated_at=now
+    )
+    queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    ledger.record(
+        tx,
+        actor,
+        "repository.moved",
+        repo.path,
+        {"repo_id": repo.id, "to": f"{kind.url_prefix}{target}"},
+        private=repo.is_private,
+        repo_id=repo.id,
+        now=now,
+    )
+    return access.get_repository_by_id(tx, actor, repo.id, Action.READ)
+
+
+def change_settings(
+    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, settings: Settings, *, now: datetime
+) -> Repository:
+    """Change who may see a repository and its files.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed.
+        BadSetting: a value that is not known.
+    """
+    if settings.gated not in (None, "", "auto", "manual"):
+        raise BadSetting("gated", settings.gated, "false, 'auto' or 'manual'")
+    repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+    changed: dict[str, bool | str] = {}
+    if settings.is_private is not None and settings.is_private != repo.is_private:
+        changed["is_private"] = settings.is_private
+    if settings.gated is not None and settings.gated != repo.gated:
+        changed["gated"] = settings.gated
+    if not changed:
+        return repo
+    store.update_repository(tx, repo.id, **changed)
+    queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    ledger.record(
+        tx,
+        actor,
+        "repository.settings_changed",
+        repo.path,
+        changed,
+        private=repo.is_private or settings.is_private is True,
+        repo_id=repo.id,
+        now=now,
+    )
+    return access.get_repository_by_id(tx, actor, repo.id, Action.READ)
+
+
+def list_owned(
+    tx: Tx, actor: Actor, owner_name: str | None, *, cursor: str | None = None, limit: int = 100
+) -> Page[Repository]:
+    """All repositories of an account that ``actor`` is or belongs to; ``owner_name`` None stands for their own.
+
+    Raises:
+        NotSignedIn, NotAllowed.
+    """
+    if actor.is_anonymous:
+        raise NotSignedIn
+    owner = accounts.find_account(tx, owner_name or actor.name)
+    if owner is None or not accounts.allows(tx, actor, Action.READ, on=Resource(owner_id=owner.id, is_private=True)):
+        raise NotAllowed(f"There is no namespace {owner_name!r} that you belong to.")
+    after_id = decode_cursor(cursor) if cursor else 0
+    found = store.list_owned(tx, owner.id, after_id=after_id, limit=limit + 1)
+    more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page(found[:limit], more)
+
+
+def _require_namespace(tx: Tx, actor: Actor, name: RepoName) -> accounts.Account:
+    owner = accounts.find_account(tx, name.namespace)
+    if owner is None:
+        raise NotAllowed(f"There is no namespace {name.namespace!r} in which you may create repositories.")
+    accounts.require(tx, actor, Action.CREATE_REPOSITORY, on=Resource(owner_id=owner.id))
+    return owner
+
+
+def _require_free(tx: Tx, site: Site, kind: RepoKind, name: RepoName) -> None:
+    held = store.find_name(tx, kind, name)
+    if held is None or held[1] == "deleted":
+        return
+    if held[1] == "moved":
+        raise NameLeadsOn(kind, name)
+    raise NameTaken(kind, name, url=f"{site.base_url}/{kind.url_prefix}{name}")
