@@ -33,8 +33,11 @@ from headwater.hub.git.models import (
     TreeEntry,
 )
 from headwater.hub.git.pointers import format_pointer, parse_pointer
-from headwater.hub.git.publish import Published, publish
+from headwater.hub.git.publish import Published, publish, publish_first
 from headwater.hub.git.snapshot import Snapshot
+from headwater.hub.git.store import find_pointers
+from headwater.hub.git.tags import build_tag
+from headwater.hub.names import check_ref as check_ref_name
 
 __all__ = [
     "AddFile",
@@ -60,10 +63,14 @@ __all__ = [
     "Snapshot",
     "TreeEntry",
     "build_commit",
+    "build_tag",
+    "check_ref_name",
+    "find_pointers",
     "format_pointer",
     "is_retry_of",
     "merge_commit",
     "parse_pointer",
     "publish",
+    "publish_first",
     "squash_commit",
 ]

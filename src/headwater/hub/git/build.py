@@ -80,46 +80,45 @@ def build_commit(
             message=objects.format_message(title, body),
         )
         commit = CommitId(pack.add(objects.COMMIT, data).hex())
-        return BuiltCommit(commit, tree, pack.finish(), changed=True, pointers=edit.pointers, paths=edit.paths)
+        return BuiltCommit(
+            commit, tree, pack.finish(), changed=True, pointers=edit.pointers, paths=edit.paths, data=data
+        )
 
 
 def squash_commit(
-    snap: Snapshot, branch: str, message: str, *, author_name: str, author_email: str, now: datetime
+    snap: Snapshot, commit: str, *, author_name: str, author_email: str, title: str, body: str = "", now: datetime
 ) -> BuiltCommit:
-    """A first commit with the files of ``branch`` and no history.
+    """A first commit with the files of ``commit`` and no history.
 
     Raises:
         RevisionNotFound
     """
-    head = snap.resolve(f"refs/heads/{branch.removeprefix('refs/heads/')}")
-    raw = snap.raw_commit(head)
-    title, _, body = message.strip().partition("\n")
+    raw = snap.raw_commit(commit)
+    now_s = int(now.timestamp())
     data = objects.format_commit(
         raw.tree,
         (),
         author_name=author_name,
         author_email=author_email,
-        author_s=int(now.timestamp()),
-        committer_s=int(now.timestamp()),
+        author_s=now_s,
+        committer_s=now_s,
         message=objects.format_message(title, body),
     )
     with PackWriter(_temporary_folder(snap)) as pack:
-        commit = CommitId(pack.add(objects.COMMIT, data).hex())
-        return BuiltCommit(commit, raw.tree, pack.finish(), changed=True)
+        oid = CommitId(pack.add(objects.COMMIT, data).hex())
+        return BuiltCommit(oid, raw.tree, pack.finish(), changed=True, data=data)
 
 
-def is_retry_of(
-    snap: Snapshot, head: str, built: BuiltCommit, parent: str | None, *, title: str, author_name: str
-) -> bool:
-    """Whether ``head`` is what an earlier, unanswered try of the same commit made: same parent, tree, author, message."""
-    raw = snap.raw_commit(head)
-    info = objects.commit_info(CommitId(head), raw)
-    return (
-        raw.tree == built.tree
-        and (raw.parents[0] if raw.parents else None) == parent
-        and info.title == objects.format_message(title, "").rstrip("\n")
-        and info.author_name == author_name
-    )
+def is_retry_of(snap: Snapshot, head: str, built: BuiltCommit) -> bool:
+    """Whether ``head`` is what an earlier, unanswered try of ``built`` made: same parents, tree, author and message."""
+    if not built.data:
+        return False
+    there, here = snap.raw_commit(head), objects.parse_commit(built.data)
+    return (there.tree, there.parents, there.message) == (
+        here.tree,
+        here.parents,
+        here.message,
+    ) and objects.parse_signature(there.author)[:2] == objects.parse_signature(here.author)[:2]
 
 
 def _temporary_folder(snap: Snapshot | None) -> Path:

@@ -157,6 +157,7 @@ class BuiltCommit:
     changed: bool
     pointers: Mapping[GitOid, Pointer] = field(default_factory=dict)
     paths: Mapping[Sha256, str] = field(default_factory=dict)
+    data: bytes = b""  # the commit object itself
 
 
 class ChangeKind(StrEnum):

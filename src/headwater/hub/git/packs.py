@@ -12,7 +12,7 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from headwater.hub.git.models import BuiltPack
 from headwater.hub.git.objects import object_id
@@ -34,7 +34,7 @@ class PackWriter:
         self._chunks: list[bytes] = []
         self._at = 12  # the header is written at the end, when the number of objects is known
         self._held = 0
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._path: Path | None = None
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class PackWriter:
         idx = build_index(self._entries, trailer)
         return BuiltPack(trailer.hex(), len(self._entries), self._at + 20, idx, data)
 
-    def _spill(self) -> BinaryIO:
+    def _spill(self) -> IO[bytes]:
         if self._file is None:
             self._path = self._folder / os.urandom(16).hex()
             self._file = self._path.open("w+b")
@@ -97,7 +97,9 @@ class PackWriter:
         file.seek(0)
         file.write(header)
         file.seek(0)
-        hasher = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False))
+        hasher = hashlib.sha1(usedforsecurity=False)
+        while block := file.read(1 << 20):
+            hasher.update(block)
         file.seek(0, os.SEEK_END)
         file.write(hasher.digest())
         file.close()

@@ -76,14 +76,26 @@ def publish(
         if move.old is None and move.new is not None:
             check_ref(move.ref)
     inline = None if pack is None else store_pack(site.blobs, repo_id, pack)
-    act = _Act(actor, repo_id, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
-    return site.db.write(act.run)
+    act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
+    return site.db.write(act.run, repo_id)
+
+
+def publish_first(tx: Tx, actor: Actor, repo_id: RepoId, ref: str, built: BuiltCommit, *, now: datetime) -> Published:
+    """As ``publish``, inside the transaction that makes the repository.
+
+    Raises:
+        ValueError: the pack is too large to lie in its row; its bytes would have to be written before.
+    """
+    if built.pack is None or not isinstance(built.pack.data, bytes) or built.pack.size_bytes > INLINE_BYTES:
+        raise ValueError("only a small commit can join another transaction")
+    inline = built.pack.data, _bytes(built.pack.idx)
+    moves = (RefMove(ref, None, built.commit),)
+    return _Act(actor, moves, built.pack, inline, 0, now, None, built.pointers, built.paths, 0).run(tx, repo_id)
 
 
 @dataclass(frozen=True)
 class _Act:
     actor: Actor
-    repo_id: RepoId
     moves: tuple[RefMove, ...]
     pack: BuiltPack | None
     inline: tuple[bytes, bytes] | None
@@ -94,12 +106,12 @@ class _Act:
     paths: Mapping[Sha256, str]
     pull: int
 
-    def run(self, tx: Tx) -> Published:
+    def run(self, tx: Tx, repo_id: RepoId) -> Published:
         from headwater.hub import files
 
         row = tx.execute(
             select(repository)
-            .where(repository.c.id == self.repo_id, repository.c.deleted_at.is_(None))
+            .where(repository.c.id == repo_id, repository.c.deleted_at.is_(None))
             .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
         ).first()
         if row is None:
@@ -117,7 +129,8 @@ class _Act:
         if self.pointers:
             store.insert_pointers(tx, self.pointers)
         if self.paths:
-            files.grant_rights(tx, repo.id, dict(self.paths), actor=self.actor, pull=self.pull, now=self.now)
+            sizes = {p.sha256: p.size_bytes for p in self.pointers.values()}
+            files.grant_rights(tx, repo.id, self.paths, actor=self.actor, now=self.now, pull=self.pull, sizes=sizes)
         store.touch_repository(
             tx, repo.id, added_bytes=added, head_commit=head, sets_head=head != repo.head_commit, now=self.now
         )

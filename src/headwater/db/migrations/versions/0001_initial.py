@@ -466,6 +466,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_file_right_sha256", "file_right", ["sha256"], unique=False)
     op.create_table(
+        "last_changed_node",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("whole", sa.BigInteger(), nullable=True),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_last_changed_node_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "number", name=op.f("pk_last_changed_node")),
+    )
+    op.create_table(
+        "last_changed_root",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("commit_oid", sa.String(length=40), nullable=False),
+        sa.Column("node", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_last_changed_root_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "commit_oid", name=op.f("pk_last_changed_root")),
+    )
+    op.create_table(
         "pack",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("repo_id", sa.Integer(), nullable=False),
