@@ -114,7 +114,7 @@ class LiveApp:
             )
 
     def add_people(self) -> None:
-        """ada (administrator), bob, eve, and the organisation lab, which is ada's."""
+        """Make ada (administrator), bob, eve, and the organisation lab, which is ada's."""
         hashed = passwords.hash_password(PASSWORD)
         with self.opened() as site:
             for name in ("ada", "bob", "eve"):
@@ -188,7 +188,7 @@ class LiveApp:
 
 
 def clean_env(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without settings of ours, and with ``extra``."""
+    """The tests' own environment without settings of ours, and with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     return kept | (extra or {})
 

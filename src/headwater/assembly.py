@@ -9,12 +9,16 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from headwater.blobs import BlobFolder
 from headwater.db import Database
 from headwater.kernel import Settings
 from headwater.web.site import Site
 
 SECRET_BYTES = 32
+
+log = structlog.get_logger("headwater.assembly")
 
 
 def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
@@ -39,9 +43,13 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
 
 def find_part(module: str, name: str) -> Any:
     """A context's part by name, or None where it has none."""
-    if importlib.util.find_spec(module) is None:
+    try:
+        if importlib.util.find_spec(module) is None:
+            return None
+        return getattr(importlib.import_module(module), name, None)
+    except ImportError as exc:
+        log.warning("part.missing", module=module, why=str(exc))
         return None
-    return getattr(importlib.import_module(module), name, None)
 
 
 def prepare_data(data_dir: Path) -> None:

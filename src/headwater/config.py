@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater.accounts.settings import OidcSettings
-from headwater.accounts.settings import OidcSettings
+from headwater.hub.community.settings import WebhookSettings
+from headwater.hub.lfs.settings import LfsSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
 from headwater.web.settings import WebSettings
 
@@ -64,7 +65,7 @@ class ServerSettings:
 
 
 # Every settings class there is, in the order of docs/settings.md.
-SECTIONS: tuple[type, ...] = (ServerSettings, WebSettings, OidcSettings)
+SECTIONS: tuple[type, ...] = (ServerSettings, WebSettings, OidcSettings, LfsSettings, WebhookSettings)
 
 
 class BadConfiguration(HeadwaterError):

@@ -273,7 +273,7 @@ class _Parent:
         self.children.append(_Child("queue", self._run_queue))
         self.lifeline, self._held = os.pipe()  # a child reads the end of file when the parent is gone
         self.ready_pipe, self._say_ready = os.pipe()
-        os.set_blocking(self.ready_pipe, False)  # noqa: FBT003
+        os.set_blocking(self.ready_pipe, False)
 
     def run(self, on_ready: Callable[[], None]) -> int:
         signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}

@@ -3,7 +3,7 @@
 Which repository may read which digest is not known here: rights live in ``hub``.
 """
 
-from headwater.blobs.folder import BlobFolder, DigestMismatch, SizeMismatch, StorageFull, Stored
+from headwater.blobs.folder import BlobFolder, DigestMismatch, SizeMismatch, StorageFull, Stored, refusing_when_full
 from headwater.blobs.sources import ByteSource, Extent, FileSource, MemorySource, Piece, read_all
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "StorageFull",
     "Stored",
     "read_all",
+    "refusing_when_full",
 ]

@@ -39,7 +39,7 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     is_plain = False
-    _body_seen = 0
+    body_seen = 0
     _in_head = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
@@ -67,7 +67,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._body_seen = self._head_bytes = 0
+        self.body_seen = self._head_bytes = 0
         self._in_head = True
         self._expect_head()
 
@@ -85,7 +85,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._body_seen += len(body)
+        self.body_seen += len(body)
         super().on_body(body)
 
     def _count_head(self, n_bytes: int) -> None:
@@ -157,7 +157,7 @@ class Exchange:
         elif kind == "headwater.pieces":
             await self._send_pieces(message["pieces"], message["count"], more_body=False)
         elif kind == "http.response.pathsend":
-            size = os.stat(message["path"]).st_size  # noqa: ASYNC240, PTH116 -- one stat
+            size = os.stat(message["path"]).st_size
             await self._send_pieces([Extent(message["path"], 0, size)], size, more_body=False)
         elif kind == "http.response.zerocopysend":
             file, offset = message["file"], message.get("offset") or 0
@@ -226,10 +226,10 @@ class Exchange:
     def take_body(self, size_bytes: int) -> SocketReader | None:
         """Stop the loop's reading and hand out the socket; None where that cannot be, or is not worth it."""
         protocol, cycle = self.protocol, self.cycle
-        left = size_bytes - protocol._body_seen
+        left = size_bytes - protocol.body_seen
         if not protocol.is_plain or protocol.cycle is not cycle or not cycle.more_body or left <= 0:
             return None
-        if len(cycle.body) != protocol._body_seen or protocol.transport.is_closing():
+        if len(cycle.body) != protocol.body_seen or protocol.transport.is_closing():
             return None
         protocol.flow.pause_reading()
         if cycle.waiting_for_100_continue:
@@ -256,7 +256,7 @@ class Exchange:
         if not cycle.more_body or protocol.cycle is not cycle or cycle.disconnected:
             return
         length = next((int(value) for name, value in cycle.scope["headers"] if name == b"content-length"), None)
-        left = None if length is None else length - protocol._body_seen
+        left = None if length is None else length - protocol.body_seen
         if self.taken is not None or cycle.waiting_for_100_continue or left is None or left > SMALL_REST_BYTES:
             cycle.keep_alive = False
             self._closes_late = True
@@ -313,4 +313,4 @@ def run_web(
     )
     server = _Server(config, lifeline, on_ready)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server._serve([listener]))
+        runner.run(server._serve([listener]))  # noqa: SLF001 -- `serve` would put signal handlers of its own
