@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from headwater.assembly import find_part
+from headwater.hub import jobs as hub_jobs
 from headwater.queue import Handler, Runner
 from headwater.web.site import Site
 
@@ -17,12 +18,9 @@ log = structlog.get_logger("headwater.worker")
 Periodic = tuple[float, Callable[[Site], None]]
 
 
-def handlers() -> dict[str, Handler]:
-    """Every kind of job there is."""
-    found: dict[str, Handler] = {}
-    for context in ("headwater.accounts.jobs", "headwater.hub.jobs"):
-        found.update(find_part(context, "HANDLERS") or {})
-    return found
+def lanes() -> list[dict[str, Handler]]:
+    """Handlers by kind of job, one dictionary a lane: what waits for others' servers holds up nothing else."""
+    return [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
 
 
 def periodic() -> list[Periodic]:
@@ -37,7 +35,13 @@ def run(site: Site, stop: threading.Event) -> None:
     """Work until ``stop`` is set; the job at hand is finished first."""
     clock = threading.Thread(target=_run_periodic, args=(site, stop), name="periodic", daemon=True)
     clock.start()
-    Runner(site.db, handlers(), site).run_forever(stop)
+    first, *others = [Runner(site.db, lane, site) for lane in lanes()]
+    threads = [threading.Thread(target=lane.run_forever, args=(stop,), name="lane", daemon=True) for lane in others]
+    for thread in threads:
+        thread.start()
+    first.run_forever(stop)
+    for thread in threads:
+        thread.join(timeout=5)
     clock.join(timeout=5)
 
 

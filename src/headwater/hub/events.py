@@ -12,7 +12,6 @@ from headwater.kernel import Actor, CommitId
 
 INDEX_REPOSITORY = "hub.index_repository"
 BUILD_LAST_CHANGED = "hub.build_last_changed"
-DELIVER_WEBHOOKS = "hub.deliver_webhooks"
 
 
 @dataclass(frozen=True)

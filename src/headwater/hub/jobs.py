@@ -1,0 +1,37 @@
+"""Every job of the hub and what is done again and again; the queue worker takes its lists from here.
+
+Handlers are imported when a job of their kind first runs: most sites run few kinds, and an idle worker stays small.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from headwater.hub.events import BUILD_LAST_CHANGED, INDEX_REPOSITORY
+from headwater.queue import Handler
+from headwater.web.site import Site
+
+
+def _late(module: str, name: str) -> Callable[..., None]:
+    """A function of ``headwater.hub`` by name, imported at its first call."""
+
+    def act(*args: Any) -> None:
+        getattr(importlib.import_module(f"headwater.hub.{module}"), name)(*args)
+
+    act.__name__ = f"{module}.{name}"
+    return act
+
+
+HANDLERS: dict[str, Handler] = {
+    INDEX_REPOSITORY: _late("cards.jobs", "index_repository"),
+    BUILD_LAST_CHANGED: _late("git.lastchanged", "build_last_changed"),
+}
+
+# These wait for servers of others, so they have a lane of their own.
+OUTBOUND_HANDLERS: dict[str, Handler] = {
+    "hub.send_webhook": _late("community.deliveries", "send_webhook"),
+}
+
+PERIODIC: list[tuple[float, Callable[[Site], None]]] = []
