@@ -1,0 +1,72 @@
+"""A site without a server: real database, real folder, people and repositories put straight into their tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import insert
+
+from headwater.accounts.tables import account
+from headwater.assembly import prepare_data
+from headwater.blobs import BlobFolder
+from headwater.db import Database, Tx
+from headwater.hub.tables.repositories import repository, repository_name
+from headwater.kernel import AccountId, Actor, RepoId, Settings, utcnow
+from headwater.web import Site
+
+
+@dataclass
+class Storage:
+    site: Site
+    people: dict[str, Actor] = field(default_factory=dict)
+
+    def person(self, name: str) -> Actor:
+        if name not in self.people:
+            self.people[name] = Actor(AccountId(self.site.db.write(_add_account, name)), name)
+        return self.people[name]
+
+    def repo(self, owner: str, name: str, *, private: bool = False, gated: str = "", kind: str = "model") -> RepoId:
+        owner_id = self.person(owner).account_id
+        return RepoId(self.site.db.write(_add_repo, owner, owner_id, name, private=private, gated=gated, kind=kind))
+
+    def files_left(self) -> list[Path]:
+        """Every file below the blob folder but the lock."""
+        return sorted(p for p in self.site.blobs.root.rglob("*") if p.is_file() and p.name != "placing.lock")
+
+
+def make_storage(data_dir: Path) -> Storage:
+    prepare_data(data_dir)
+    site = Site(
+        data_dir=data_dir,
+        db=Database(data_dir / "headwater.db"),
+        blobs=BlobFolder(data_dir / "blobs"),
+        base_url="http://127.0.0.1:1",
+        secret=(data_dir / "secret").read_bytes(),
+        settings=Settings(),
+    )
+    return Storage(site)
+
+
+def _add_account(tx: Tx, name: str) -> int:
+    values = {"kind": "person", "name": name, "name_key": name.casefold(), "created_at": utcnow()}
+    return tx.execute(insert(account).values(values)).inserted_primary_key[0]
+
+
+def _add_repo(tx: Tx, owner: str, owner_id: int, name: str, *, private: bool, gated: str, kind: str) -> int:
+    now = utcnow()
+    values = {
+        "kind": kind,
+        "owner_id": owner_id,
+        "namespace": owner,
+        "name": name,
+        "is_private": private,
+        "gated": gated,
+        "created_by": owner_id,
+        "created_at": now,
+        "updated_at": now,
+    }
+    repo_id = tx.execute(insert(repository).values(values)).inserted_primary_key[0]
+    key = f"{owner}/{name}".casefold()
+    tx.execute(insert(repository_name).values(kind=kind, name_key=key, repo_id=repo_id, state="current"))
+    return repo_id
