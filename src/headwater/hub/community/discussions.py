@@ -284,9 +284,7 @@ def check_title(text: str) -> str:
     Raises:
         BadTitle: too short or too long.
     """
-    composed = unicodedata.normalize("NFC", text)
-    line = " ".join("".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in composed).split())
-    line = "".join(c for c in line if c not in _DIRECTION)
+    line = _one_line(text)
     if not MIN_TITLE <= len(line) <= MAX_TITLE:
         raise BadTitle(MIN_TITLE, MAX_TITLE)
     return line
@@ -294,7 +292,7 @@ def check_title(text: str) -> str:
 
 def make_title(text: str) -> str:
     """A title out of a text that was written for something else, such as a commit's first line."""
-    line = " ".join(text.split())[:MAX_TITLE].strip()
+    line = _one_line(text)[:MAX_TITLE].strip()
     return check_title(line if len(line) >= MIN_TITLE else f"Pull request: {line or 'no title'}")
 
 
@@ -316,6 +314,11 @@ def check_body(text: str) -> str:
 
 # Marks that turn the direction of what follows, so that a title could disguise its neighbours.
 _DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff")
+
+
+def _one_line(text: str) -> str:
+    kept = "".join(c for c in unicodedata.normalize("NFC", text) if c not in _DIRECTION)
+    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in kept).split())
 
 
 def _get(tx: Tx, repo: Repository, num: int) -> Discussion:
