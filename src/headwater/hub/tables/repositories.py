@@ -44,6 +44,12 @@ repository = Table(
     CheckConstraint("kind in ('model', 'dataset', 'space')", name="known_kind"),
     CheckConstraint("gated in ('', 'auto', 'manual')", name="known_gate"),
     Index("ix_repository_owner", "owner_id", "kind"),
+    # One index for each order of lists; what follows the order decides visibility without a look at the row.
+    Index("ix_repository_by_trending", "kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"),
+    Index("ix_repository_by_modified", "kind", "updated_at", "id", "is_private", "owner_id", "deleted_at"),
+    Index("ix_repository_by_created", "kind", "created_at", "id", "is_private", "owner_id", "deleted_at"),
+    Index("ix_repository_by_downloads", "kind", "n_downloads", "id", "is_private", "owner_id", "deleted_at"),
+    Index("ix_repository_by_likes", "kind", "n_likes", "id", "is_private", "owner_id", "deleted_at"),
     sqlite_autoincrement=True,
 )
 

@@ -277,6 +277,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repository")),
         sqlite_autoincrement=True,
     )
+    op.create_index(
+        "ix_repository_by_created",
+        "repository",
+        ["kind", "created_at", "id", "is_private", "owner_id", "deleted_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_repository_by_downloads",
+        "repository",
+        ["kind", "n_downloads", "id", "is_private", "owner_id", "deleted_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_repository_by_likes",
+        "repository",
+        ["kind", "n_likes", "id", "is_private", "owner_id", "deleted_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_repository_by_modified",
+        "repository",
+        ["kind", "updated_at", "id", "is_private", "owner_id", "deleted_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_repository_by_trending",
+        "repository",
+        ["kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"],
+        unique=False,
+    )
     op.create_index("ix_repository_owner", "repository", ["owner_id", "kind"], unique=False)
     op.create_table(
         "session",

@@ -1,0 +1,57 @@
+"""What may be done with cards: find the right one for a commit, check one before it is committed, list a head's files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from headwater.db import Tx
+from headwater.hub.cards import store
+from headwater.hub.cards.models import Card, Problem, Sibling
+from headwater.hub.cards.reading import parse_readme, read_card
+from headwater.hub.models import RepoKind, Repository
+from headwater.kernel import CommitId, RepoId
+from headwater.web import Site
+
+
+def find_card(tx: Tx, repo_id: RepoId) -> Card | None:
+    """The card as it was last indexed; ``card.commit`` tells at which head. None before the first time."""
+    return store.find_card(tx, repo_id)
+
+
+def get_cards(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, Card]:
+    """Of many repositories in one query, without the cards' texts."""
+    return store.get_cards(tx, repo_ids)
+
+
+def card_at(site: Site, repo: Repository, commit: CommitId | None) -> Card:
+    """The card of ``commit``, from the index when that stands there, else read from git on the spot. Always right.
+
+    Call it outside of any write. Access is the caller's business, as for every content of ``repo``.
+    """
+    found = site.db.read(store.find_card, repo.id)
+    if commit is None:
+        return Card(commit=None)
+    if found is not None and found.commit == commit:
+        return found
+    from headwater.hub.git import GitStore
+
+    with site.part(GitStore).open(repo.id) as snap:
+        return read_card(snap, commit, repo.kind)
+
+
+def list_siblings(tx: Tx, repo_id: RepoId, commit: CommitId) -> list[Sibling] | None:
+    """All files of the default branch's head, by path; None when the index does not stand at ``commit``: read the tree then."""
+    if store.indexed_commit(tx, repo_id) != commit:
+        return None
+    return store.list_siblings(tx, repo_id)
+
+
+def find_files(tx: Tx, repo_id: RepoId, part: str, *, limit: int = 50) -> list[Sibling]:
+    """Files of the default branch whose path holds ``part``, shortest first."""
+    return store.find_files(tx, repo_id, part, limit)
+
+
+def check_readme(readme: str, kind: RepoKind) -> tuple[Problem, ...]:
+    """What a client hears before it commits a README: errors refuse it, warnings do not."""
+    _, _, problems = parse_readme(readme, kind)
+    return problems

@@ -1,0 +1,188 @@
+"""Lists of repositories: what matches, in which order, how many, and by which tags it could be narrowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headwater import accounts
+from headwater.db import Tx
+from headwater.hub.access import from_row
+from headwater.hub.cards import get_cards
+from headwater.hub.models import RepoKind
+from headwater.hub.search import store
+from headwater.hub.search.facets import facet_of
+from headwater.hub.search.matching import Visibility, expression_of
+from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
+from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
+
+MAX_LIMIT = 1000
+
+
+def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
+    """One page of what ``actor`` may see. At most seven SQL statements, whatever the page's length.
+
+    Raises:
+        BadCursor: the cursor is not of this list.
+    """
+    limit = max(1, min(query.limit, MAX_LIMIT))
+    visible = _visibility(tx, actor)
+    owner_id = None
+    if query.author:
+        owner_id = store.find_owner(tx, query.author)
+        if owner_id is None:
+            return Page([])
+    expression = expression_of(query, visible, owner_id)
+    sort = query.effective_sort
+    if sort is Sort.RELEVANCE and expression is not None:
+        return _by_relevance(tx, query, visible, expression, limit)
+    if sort is Sort.RELEVANCE:
+        sort = Sort.TRENDING
+    query = replace(query, sort=sort)
+    after = _position(query)
+    if expression is None:
+        rows = store.list_walking(tx, query, visible, owner_id, after, limit + 1)
+    elif store.count_matches(tx, expression, store.FEW) < store.FEW:
+        rows = store.list_few(tx, expression, query, visible, after, limit + 1)
+    elif query.text.strip():
+        rows = store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit + 1)
+    else:
+        rows = store.list_walking(tx, query, visible, owner_id, after, limit + 1)
+    cursor = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        cursor = encode_cursor([sort.value, _wire(rows[-1]._mapping[store.SORT_COLUMNS[sort]]), rows[-1].id])
+    return Page(_listed(tx, rows), cursor)
+
+
+def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
+    """How many the whole list has; above a thousand only that."""
+    visible = _visibility(tx, actor)
+    owner_id = store.find_owner(tx, query.author) if query.author else None
+    if query.author and owner_id is None:
+        return Count(0)
+    expression = expression_of(query, visible, owner_id)
+    most = store.COUNTED + 1
+    if expression is None:
+        n = store.count_rows(tx, query, visible, owner_id, most)
+    elif query.min_parameters is None and query.max_parameters is None:
+        n = store.count_matches(tx, expression, most)
+    else:
+        n = len(store.list_few(tx, expression, replace(query, sort=Sort.TRENDING), visible, None, most))
+    return Count(min(n, store.COUNTED), n > store.COUNTED)
+
+
+def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dict[str, list[FacetValue]]:
+    """By facet (``pipeline_tag``, ``language``, ``license`` …), the values that the best known thousand hits carry most often."""
+    visible = _visibility(tx, actor)
+    owner_id = store.find_owner(tx, query.author) if query.author else None
+    if query.author and owner_id is None:
+        return {}
+    expression = expression_of(query, visible, owner_id)
+    is_sample = False
+    if expression is not None:
+        counted = store.facets_of_matches(tx, query.kind, expression)
+        is_sample = store.count_matches(tx, expression, store.RANKED + 1) > store.RANKED
+    elif (
+        owner_id is None
+        and query.gated is None
+        and query.sdk is None
+        and query.min_parameters is None
+        and query.max_parameters is None
+    ):
+        counted = store.tag_totals(tx, query.kind, limit=5000)
+    else:
+        ids = store.first_ids(tx, query, visible, owner_id, store.RANKED + 1)
+        is_sample = len(ids) > store.RANKED
+        counted = store.facets_of_ids(tx, query.kind, ids[: store.RANKED])
+    found: dict[str, list[FacetValue]] = {}
+    for tag, n in sorted(counted, key=lambda pair: (-pair[1], pair[0])):
+        facet, label = facet_of(query.kind, tag)
+        if facet is None:
+            continue
+        values = found.setdefault(facet, [])
+        if len(values) < most:
+            values.append(FacetValue(tag, label, Count(min(n, store.COUNTED), is_sample or n > store.COUNTED)))
+    return found
+
+
+def tags_by_type(tx: Tx, kind: RepoKind, *, limit: int = 20_000) -> dict[str, list[dict[str, str]]]:
+    """Every tag that a public repository carries, by type, in the form of ``/api/models-tags-by-type``."""
+    found: dict[str, list[dict[str, str]]] = {}
+    totals = store.tag_totals(tx, kind, limit=limit)
+    typed = {label for tag, _ in totals for facet, label in [facet_of(kind, tag)] if facet is not None}
+    for tag, _ in totals:
+        facet, label = facet_of(kind, tag)
+        if facet is None:
+            if tag in typed:
+                continue  # shown bare, and listed under its type already
+            facet, label = "other", tag
+        shown = label if kind is RepoKind.MODEL and facet in ("pipeline_tag", "library", "language") else tag
+        found.setdefault(facet, []).append({"id": shown, "label": label, "type": facet})
+    return found
+
+
+def _visibility(tx: Tx, actor: Actor) -> Visibility:
+    owners = accounts.readable_owner_ids(tx, actor)
+    if owners is None:
+        return Visibility(everything=True)
+    granted: frozenset[int] = frozenset()
+    if actor.limits is not None and actor.limits.role == "fine":
+        named = [grant.repo_id for grant in actor.limits.grants if grant.repo_id is not None]
+        granted = frozenset(store.owned_by(tx, named, accounts.readable_owner_ids(tx, replace(actor, limits=None))))
+    return Visibility(owner_ids=frozenset(owners), repo_ids=granted)
+
+
+def _by_relevance(tx: Tx, query: Query, visible: Visibility, expression: str, limit: int) -> Page[Listed]:
+    """Pages inside the first thousand by static rank; what comes after them is not ranked by words any more, and not listed."""
+    offset = 0
+    if query.cursor is not None:
+        position = decode_cursor(query.cursor)
+        if not isinstance(position, list) or len(position) != 2 or position[0] != Sort.RELEVANCE.value:
+            raise BadCursor
+        offset = position[1]
+        if not isinstance(offset, int) or not 0 <= offset <= store.RANKED:
+            raise BadCursor
+    ids = store.ranked_matches(tx, expression)
+    chosen: list[RepoId] = ids[offset : offset + limit]
+    rows = {row.id: row for row in store.list_by_ids(tx, chosen, query, visible)}
+    cursor = encode_cursor([Sort.RELEVANCE.value, offset + limit]) if offset + limit < len(ids) else None
+    return Page(_listed(tx, [rows[repo_id] for repo_id in chosen if repo_id in rows]), cursor)
+
+
+def _listed(tx: Tx, rows: Sequence[Any]) -> list[Listed]:
+    ids = [RepoId(row.id) for row in rows]
+    if not ids:
+        return []
+    cards, totals = get_cards(tx, ids), store.downloads_of_all_time(tx, ids)
+    return [Listed(from_row(row), cards.get(row.id), totals.get(row.id, 0)) for row in rows]
+
+
+def _position(query: Query) -> tuple[Any, int] | None:
+    if query.cursor is None:
+        return None
+    position = decode_cursor(query.cursor)
+    sort = query.effective_sort
+    if not isinstance(position, list) or len(position) != 3 or position[0] != sort.value:
+        raise BadCursor
+    _, value, last_id = position
+    if not isinstance(last_id, int) or not isinstance(value, int | float):
+        raise BadCursor
+    if sort in (Sort.MODIFIED, Sort.CREATED):
+        try:
+            value = _EPOCH + timedelta(microseconds=value)
+        except OverflowError as exc:
+            raise BadCursor from exc
+    return value, last_id
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _wire(value: Any) -> int | float:
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // timedelta(microseconds=1)
+    number: int | float = value
+    return number

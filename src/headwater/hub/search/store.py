@@ -1,0 +1,218 @@
+"""SQL of lists and search. Every list is a constant number of statements, whatever its length.
+
+Two plans. *Few*: the full-text index or another narrow index gives at most ``FEW`` candidates, and those are sorted.
+*Many*: the index of the asked order is walked from its top, and each row is probed; as more than ``FEW`` rows match, the walk is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal_column, or_, select, text
+
+from headwater.accounts.tables import account
+from headwater.db import Tx
+from headwater.hub.models import RepoKind
+from headwater.hub.search.matching import Visibility
+from headwater.hub.search.models import Query, Sort
+from headwater.hub.tables.cards import card
+from headwater.hub.tables.repositories import repository
+from headwater.hub.tables.search import download_total, repository_tag, tag_total
+from headwater.kernel import RepoId
+
+FEW = 3000
+RANKED = 1000
+COUNTED = 1000
+_PROBE_BATCH = 250
+_MOST_PROBES = 20_000
+
+SORT_COLUMNS: dict[Sort, ColumnElement[Any]] = {
+    Sort.TRENDING: repository.c.trending_score,
+    Sort.MODIFIED: repository.c.updated_at,
+    Sort.CREATED: repository.c.created_at,
+    Sort.DOWNLOADS: repository.c.n_downloads,
+    Sort.LIKES: repository.c.n_likes,
+}
+
+# Columns: name, parts, body, chars, marks. A hit in the name outweighs many in the text.
+_BM25 = "bm25(search_index, 10.0, 4.0, 1.0, 0.5, 0.0)"
+
+
+def find_owner(tx: Tx, name: str) -> int | None:
+    found: int | None = tx.execute(select(account.c.id).where(account.c.name_key == name.casefold())).scalar()
+    return found
+
+
+def count_matches(tx: Tx, expression: str, limit: int) -> int:
+    """How many documents match, at most ``limit``."""
+    found: int = tx.execute(
+        text("select count(*) from (select 1 from search_index where search_index match :match limit :limit)"),
+        {"match": expression, "limit": limit},
+    ).scalar()
+    return found
+
+
+def ranked_matches(tx: Tx, expression: str) -> list[RepoId]:
+    """The best first, by words among the ``RANKED`` best known documents that match."""
+    rows = tx.execute(
+        text(
+            "select d.repo_id, hit.score from (select rowid as hit_rank, "
+            f"{_BM25} as score from search_index where search_index match :match order by rowid limit {RANKED}) hit "
+            "join search_document d on d.rank = hit.hit_rank order by hit.score, hit.hit_rank"
+        ),
+        {"match": expression},
+    )
+    return [RepoId(row.repo_id) for row in rows]
+
+
+def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
+    """Those of ``repo_ids`` that really fulfil the query's plain conditions, in no order."""
+    return list(tx.execute(_rows(query, visible, None).where(repository.c.id.in_(repo_ids))))
+
+
+def list_few(
+    tx: Tx, expression: str, query: Query, visible: Visibility, after: tuple[Any, int] | None, limit: int
+) -> list[Row[Any]]:
+    """All that match are at most ``FEW``: sort them."""
+    ids = text(
+        "repository.id in (select repo_id from search_document where rank in "
+        f"(select rowid from search_index where search_index match :match limit {FEW}))"
+    ).bindparams(match=expression)
+    statement = _ordered(_rows(query, visible, None), query.effective_sort, after, limit)
+    return list(tx.execute(statement.where(ids)))
+
+
+def list_walking(
+    tx: Tx,
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    after: tuple[Any, int] | None,
+    limit: int,
+) -> list[Row[Any]]:
+    """By the index of the asked order, probing tags row by row."""
+    statement = _rows(query, visible, owner_id)
+    for tag in query.tags:
+        statement = statement.where(
+            exists().where(
+                repository_tag.c.kind == query.kind.value,
+                repository_tag.c.tag == tag,
+                repository_tag.c.repo_id == repository.c.id,
+            )
+        )
+    return list(tx.execute(_ordered(statement, query.effective_sort, after, limit)))
+
+
+def list_walking_matches(
+    tx: Tx,
+    expression: str,
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    after: tuple[Any, int] | None,
+    limit: int,
+) -> list[Row[Any]]:
+    """As ``list_walking``, for queries with words: each row's document is probed in the full-text index."""
+    matches = text(
+        "exists (select 1 from search_document d where d.repo_id = repository.id and exists "
+        "(select 1 from search_index where search_index.rowid = d.rank and search_index match :match))"
+    ).bindparams(match=expression)
+    statement = _ordered(_rows(query, visible, owner_id), query.effective_sort, after, limit)
+    return list(tx.execute(statement.where(matches)))
+
+
+def count_rows(tx: Tx, query: Query, visible: Visibility, owner_id: int | None, limit: int) -> int:
+    """Of a query without words and tags."""
+    inner = _rows(query, visible, owner_id).with_only_columns(literal_column("1")).limit(limit).subquery()
+    found: int = tx.execute(select(func.count()).select_from(inner)).scalar()
+    return found
+
+
+def facets_of_matches(tx: Tx, kind: RepoKind, expression: str) -> list[tuple[str, int]]:
+    """Tags of the ``RANKED`` best known documents that match, with how many carry each."""
+    ids = text(
+        "repository_tag.repo_id in (select repo_id from search_document where rank in "
+        f"(select rowid from search_index where search_index match :match order by rowid limit {RANKED}))"
+    ).bindparams(match=expression)
+    counted = func.count().label("n")
+    rows = tx.execute(
+        select(repository_tag.c.tag, counted)
+        .where(repository_tag.c.kind == kind.value, ids)
+        .group_by(repository_tag.c.tag)
+    )
+    return [(row.tag, row.n) for row in rows]
+
+
+def facets_of_ids(tx: Tx, kind: RepoKind, repo_ids: Collection[RepoId]) -> list[tuple[str, int]]:
+    rows = tx.execute(
+        select(repository_tag.c.tag, func.count().label("n"))
+        .where(repository_tag.c.kind == kind.value, repository_tag.c.repo_id.in_(repo_ids))
+        .group_by(repository_tag.c.tag)
+    )
+    return [(row.tag, row.n) for row in rows]
+
+
+def first_ids(tx: Tx, query: Query, visible: Visibility, owner_id: int | None, limit: int) -> list[RepoId]:
+    statement = _rows(query, visible, owner_id).with_only_columns(repository.c.id).limit(limit)
+    return [RepoId(i) for i in tx.execute(statement).scalars()]
+
+
+def tag_totals(tx: Tx, kind: RepoKind, *, limit: int) -> list[tuple[str, int]]:
+    """Tags of public repositories, the most used first."""
+    rows = tx.execute(
+        select(tag_total.c.tag, tag_total.c.n_public)
+        .where(tag_total.c.kind == kind.value, tag_total.c.n_public > 0)
+        .order_by(tag_total.c.n_public.desc(), tag_total.c.tag)
+        .limit(limit)
+    )
+    return [(row.tag, row.n_public) for row in rows]
+
+
+def downloads_of_all_time(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, int]:
+    rows = tx.execute(select(download_total).where(download_total.c.repo_id.in_(repo_ids)))
+    return {RepoId(row.repo_id): row.n for row in rows}
+
+
+def _rows(query: Query, visible: Visibility, owner_id: int | None) -> Select[Any]:
+    """Repositories that fulfil every plain condition; the last word on who may see what."""
+    statement = select(repository).where(repository.c.kind == query.kind.value, repository.c.deleted_at.is_(None))
+    if not visible.everything:
+        may: list[ColumnElement[bool]] = [repository.c.is_private == bindparam("open", value=False)]
+        if visible.owner_ids:
+            may.append(repository.c.owner_id.in_(visible.owner_ids))
+        if visible.repo_ids:
+            may.append(repository.c.id.in_(visible.repo_ids))
+        statement = statement.where(or_(*may))
+    if owner_id is not None:
+        statement = statement.where(repository.c.owner_id == owner_id)
+    if query.gated is not None:
+        statement = statement.where(repository.c.gated != "" if query.gated else repository.c.gated == "")
+    if query.sdk is not None:
+        statement = statement.where(repository.c.sdk == query.sdk)
+    if query.min_parameters is not None or query.max_parameters is not None:
+        bounds = [card.c.kind == query.kind.value, card.c.repo_id == repository.c.id, card.c.n_parameters.is_not(None)]
+        if query.min_parameters is not None:
+            bounds.append(card.c.n_parameters >= query.min_parameters)
+        if query.max_parameters is not None:
+            bounds.append(card.c.n_parameters <= query.max_parameters)
+        statement = statement.where(exists().where(*bounds))
+    return statement
+
+
+def _ordered(statement: Select[Any], sort: Sort, after: tuple[Any, int] | None, limit: int) -> Select[Any]:
+    column = SORT_COLUMNS[sort]
+    if after is not None:
+        value, last_id = after
+        statement = statement.where(or_(column < value, and_(column == value, repository.c.id < last_id)))
+    return statement.order_by(column.desc(), repository.c.id.desc()).limit(limit)
+
+
+def owned_by(tx: Tx, repo_ids: Collection[int], owner_ids: Collection[int] | None) -> list[int]:
+    """Those of ``repo_ids`` whose owner is among ``owner_ids`` (None: anyone)."""
+    if not repo_ids:
+        return []
+    statement = select(repository.c.id).where(repository.c.id.in_(repo_ids))
+    if owner_ids is not None:
+        statement = statement.where(repository.c.owner_id.in_(owner_ids))
+    return list(tx.execute(statement).scalars())

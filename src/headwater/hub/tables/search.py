@@ -1,0 +1,78 @@
+"""The search index, tags, and what was downloaded when."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, Index, Integer, String, Table, Text
+
+from headwater.db import metadata
+
+# Tags by value, to filter by. ``kind`` leads, because every list is of one kind.
+repository_tag = Table(
+    "repository_tag",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("tag", String(255), primary_key=True),
+    Column("repo_id", ForeignKey("repository.id"), primary_key=True),
+    Index("ix_repository_tag_repo", "repo_id"),
+    sqlite_with_rowid=False,
+)
+
+# How many public repositories carry a tag: for the lists of tags and for facets of unfiltered lists.
+tag_total = Table(
+    "tag_total",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("tag", String(255), primary_key=True),
+    Column("n_public", Integer, nullable=False),
+    Index("ix_tag_total_most", "kind", "n_public"),
+    sqlite_with_rowid=False,
+)
+
+_COLUMNS = "name, parts, body, chars, marks"
+# An index with external content must be told the old words exactly, or stale hits stay behind: triggers do.
+_DROP = (
+    f"INSERT INTO search_index(search_index, rowid, {_COLUMNS}) "
+    "VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks);"
+)
+_ADD = (
+    f"INSERT INTO search_index(rowid, {_COLUMNS}) "
+    "VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks);"
+)
+_FULL_TEXT = [
+    f"CREATE VIRTUAL TABLE search_index USING fts5({_COLUMNS}, content='search_document', content_rowid='rank', tokenize='ascii')",
+    f"CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN {_ADD} END",
+    f"CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN {_DROP} END",
+    f"CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, {_COLUMNS} ON search_document BEGIN {_DROP} {_ADD} END",
+]
+
+# The documents as they are indexed: words already cut by our own segmenter, one space between two. ``rank`` is the static rank
+# and the rowid of the full-text index: the first hits it gives are the best known ones. Storage rules, 7.
+search_document = Table(
+    "search_document",
+    metadata,
+    Column("rank", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("repo_id", ForeignKey("repository.id"), nullable=False, unique=True),
+    Column("is_public", Boolean, nullable=False),  # as counted in tag_total
+    Column("name", Text, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("chars", Text, nullable=False),
+    Column("marks", Text, nullable=False),
+    info={"raw_sql": _FULL_TEXT},
+)
+
+# Downloads by day; ``repository.n_downloads`` holds the sum of the last thirty.
+download_day = Table(
+    "download_day",
+    metadata,
+    Column("repo_id", ForeignKey("repository.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Index("ix_download_day_day", "day"),
+    sqlite_with_rowid=False,
+)
+
+download_total = Table(
+    "download_total",
+    metadata,
+    Column("repo_id", ForeignKey("repository.id"), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
