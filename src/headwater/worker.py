@@ -46,15 +46,16 @@ def run(site: Site, stop: threading.Event) -> None:
 
 
 def _run_periodic(site: Site, stop: threading.Event) -> None:
+    acts = periodic()
     started = time.monotonic()
-    due = [[started + every, every, act] for every, act in periodic()]
+    due = {number: started + every_s for number, (every_s, _) in enumerate(acts)}
     while due:
-        entry = min(due, key=lambda one: one[0])
-        if stop.wait(max(0.0, entry[0] - time.monotonic())):
+        number = min(due, key=due.__getitem__)
+        if stop.wait(max(0.0, due[number] - time.monotonic())):
             return
-        act = entry[2]
+        every_s, act = acts[number]
         try:
             act(site)
         except Exception:
             log.exception("periodic.failed", act=act.__name__)
-        entry[0] = time.monotonic() + entry[1]
+        due[number] = time.monotonic() + every_s

@@ -254,8 +254,8 @@ def _checked_path(scope: Scope) -> str:
         plain.decode()
     except UnicodeDecodeError:
         raise BadAddress("it is not UTF-8") from None
-    if not raw.startswith(b"/"):
-        raise BadAddress("it does not begin with a slash")
+    if not raw.startswith(b"/") or not raw.isascii():
+        raise BadAddress("it must begin with a slash, and be percent-encoded where it is not ASCII")
     return raw.decode("ascii")
 
 

@@ -111,7 +111,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, Exchange(self, cycle, app))
+        super()._start_asgi_task(cycle, Exchange(self, cycle, app))  # type: ignore[arg-type]
 
     def discard_rest(self) -> None:
         """Throw away what still comes of an unread body, and close soon."""

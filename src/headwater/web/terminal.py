@@ -85,10 +85,9 @@ def site_command(act: Callable[..., T]) -> Callable[..., T]:
 
     @data_option
     @json_option
-    @click.pass_obj
     @functools.wraps(act)
-    def command(open_site: Callable[[Path], Any], *args: Any, data_dir: Path, as_json: bool, **kwargs: Any) -> T:
-        site = open_site(data_dir)
+    def command(*args: Any, data_dir: Path, as_json: bool, **kwargs: Any) -> T:
+        site = click.get_current_context().obj(data_dir)
         try:
             return act(site, Output(as_json=as_json), *args, **kwargs)
         finally:
