@@ -31,7 +31,7 @@ _FILE = struct.Struct("<32sII8x")
 _TERM = struct.Struct("<32sIIII")
 _XORB = struct.Struct("<32sIIII")
 _CHUNK = struct.Struct("<32sIII4x")
-_FOOTER = struct.Struct("<QQQ48x32sQQ72xQ")
+_FOOTER = struct.Struct("<QQQ6Q32sQQ72xQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +132,9 @@ def build_dedup_shard(xorbs: Iterable[tuple[XetHash, XorbIndex]], *, created: in
         for i, length in enumerate(index.lengths):
             out += _CHUNK.pack(index.hash_of(i), index.ends[i], length, 0)
     out += _END + bytes(16)
-    out += _FOOTER.pack(_FOOTER_VERSION, files_at, xorbs_at, bytes(32), created, expires, len(out))
+    end = len(out)
+    # The client takes the difference between the first look-up table's offset and the xorbs' as a size, even where all three
+    # tables are empty: they must be said to begin at the end, or it asks its system for 6 EB and dies.
+    lookups = (end, 0) * 3
+    out += _FOOTER.pack(_FOOTER_VERSION, files_at, xorbs_at, *lookups, bytes(32), created, expires, end)
     return bytes(out)
