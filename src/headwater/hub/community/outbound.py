@@ -138,6 +138,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allowed: Allowed)
         connection.request("POST", target, body, {**headers, "Connection": "close"})
         response = connection.getresponse()
         text = response.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
+        if time.monotonic() >= deadline:  # what was cut off by the clock may look whole
+            raise TimeoutError(f"no complete answer within {TOTAL_TIMEOUT_S:g} s")
         return Answer(response.status, text)
     finally:
         clock.cancel()
