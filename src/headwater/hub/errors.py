@@ -75,6 +75,7 @@ class HeadMoved(HeadwaterError):
     kind = Kind.PRECONDITION_FAILED
 
     def __init__(self, ref: str, now_at: str | None) -> None:
+        self.ref = ref
         super().__init__(f"{ref} has moved and is now at {now_at}. Fetch, then commit on top of it.")
 
 
@@ -83,6 +84,7 @@ class RefExists(HeadwaterError):
     kind = Kind.CONFLICT
 
     def __init__(self, ref: str) -> None:
+        self.ref = ref
         super().__init__(f"Reference {ref} already exists")  # matched by the client's suite
 
 

@@ -184,7 +184,7 @@ class GitStore:
                         raise
             inode = folder.stat().st_ino
         keeps = before is not None and not removed and before.inode == inode
-        handle = Handle(folder, inode, state.head, state.refs, before.odb if keeps else _open_odb(folder))  # type: ignore[union-attr]
+        handle = Handle(folder, inode, state.head, state.refs, before.odb if keeps else open_odb(folder))  # type: ignore[union-attr]
         if keeps:
             handle._repo = before._repo  # type: ignore[union-attr]  # noqa: SLF001
         return handle
@@ -365,7 +365,7 @@ def _peel_tags(folder: Path, refs: dict[str, str]) -> dict[str, str]:
     tags = {name: oid for name, oid in refs.items() if name.startswith("refs/tags/")}
     if not tags:
         return {}
-    odb, peeled = _open_odb(folder), {}
+    odb, peeled = open_odb(folder), {}
     for name, oid in tags.items():
         target, kind, depth = oid, int(odb.read_header(oid)[0]), 0
         while kind == objects.TAG and depth < 100:
@@ -410,7 +410,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.replace(temporary, target)
 
 
-def _open_odb(folder: Path) -> pygit2.Odb:
+def open_odb(folder: Path) -> pygit2.Odb:
     _prepare_pygit2()
     import pygit2
 

@@ -10,6 +10,7 @@ class RefInTheWay(HeadwaterError):
     kind = Kind.CONFLICT
 
     def __init__(self, ref: str, other: str) -> None:
+        self.ref = ref
         super().__init__(f"{ref} cannot be made while {other} exists. Choose another name, or delete that one first.")
 
 
@@ -80,9 +81,8 @@ class PathInTheWay(HeadwaterError):
         )
 
 
-class TooManyCommits(HeadwaterError):
-    code = "too_many_commits"
-    kind = Kind.UNAVAILABLE
+class RefNotTaken(HeadwaterError):
+    """Why one command of a push is refused; the others may still be done."""
 
-    def __init__(self) -> None:
-        super().__init__("The history is still being read. Try again in a while.")
+    code = "ref_not_taken"
+    kind = Kind.BAD_INPUT

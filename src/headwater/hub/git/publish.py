@@ -180,6 +180,8 @@ def store_pack(blobs: BlobFolder, repo_id: RepoId, pack: BuiltPack) -> tuple[byt
         with blobs.temporary() as temporary:
             if isinstance(content, bytes):
                 temporary.write_bytes(content)
+            elif not content.exists() and target.exists():
+                continue  # the same act, a second time
             else:
                 try:
                     os.replace(content, temporary)
