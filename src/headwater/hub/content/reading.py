@@ -69,7 +69,7 @@ class SizeOnly:
     size_bytes: int
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
-        raise RuntimeError("the bytes of this file were not read")
+        return iter(())
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from headwater.hub.huggingface import commits, community, content, refs, repos, 
 from headwater.hub.huggingface.errors import refuse
 from headwater.web import Route
 
-# Submodules of others join when they are there; ``unserved`` answers what is left and must come last.
+# ``unserved`` answers what is left of the known calls, so it comes last.
 ROUTES: list[Route] = [
     *repos.ROUTES,
     *content.ROUTES,

@@ -12,8 +12,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.accounts import BadCredential, GateClosed
-from headwater.hub.errors import FileNotFound, NameTaken, RepositoryNotFound, RevisionNotFound
+from headwater.accounts import GateClosed
+from headwater.hub.errors import BadPath, FileNotFound, NameTaken, RepositoryNotFound, RevisionNotFound
 from headwater.kernel import HeadwaterError, Kind
 from headwater.web import Site, status_of
 
@@ -52,8 +52,8 @@ def refuse(request: Request, error: HeadwaterError) -> Response:
         case NameTaken():
             if error.url is not None:
                 body["url"] = error.url
-        case BadCredential():
-            status = 401
+        case BadPath():
+            status = 422
     body["error"] = message
     if message.isascii() and message.isprintable():
         headers["X-Error-Message"] = message

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from headwater import ledger
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access
+from headwater.hub import access, search
 from headwater.hub.events import RefMove
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.repos.service import delete_repository, insert_repository
@@ -119,6 +119,7 @@ def _insert(
     tx: Tx, site: Site, actor: Actor, source: Repository, target: RepoName, *, is_private: bool, now: datetime
 ) -> Repository:
     repo = insert_repository(tx, site, actor, source.kind, target, is_private=is_private, sdk=source.sdk, now=now)
+    search.refresh(tx, repo.id)
     ledger.record(
         tx,
         actor,

@@ -12,7 +12,7 @@ from datetime import datetime
 from headwater import accounts, ledger, queue
 from headwater.accounts import Action, NotAllowed, NotSignedIn, Resource
 from headwater.db import Tx
-from headwater.hub import access, events
+from headwater.hub import access, events, search
 from headwater.hub.errors import NameTaken
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_name
@@ -72,6 +72,7 @@ def create_repository(
 
     def act(tx: Tx) -> Repository:
         repo = insert_repository(tx, site, actor, kind, name, is_private=is_private, sdk=sdk, now=now)
+        search.refresh(tx, repo.id)
         published = git.publish_first(tx, actor, repo.id, f"refs/heads/{repo.default_branch}", built, now=now)
         ledger.record(
             tx,
@@ -128,6 +129,7 @@ def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, n
     """
     repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
     store.delete_repository(tx, repo.id, now)
+    search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
     ledger.record(
         tx,
@@ -163,6 +165,7 @@ def move_repository(
     store.update_repository(
         tx, repo.id, namespace=target.namespace, name=target.name, owner_id=owner.id, updated_at=now
     )
+    search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
     ledger.record(
         tx,
@@ -197,6 +200,7 @@ def change_settings(
     if not changed:
         return repo
     store.update_repository(tx, repo.id, **changed)
+    search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
     ledger.record(
         tx,
@@ -244,4 +248,6 @@ def _require_free(tx: Tx, site: Site, kind: RepoKind, name: RepoName) -> None:
         return
     if held[1] == "moved":
         raise NameLeadsOn(kind, name)
-    raise NameTaken(kind, name, url=f"{site.base_url}/{kind.url_prefix}{name}")
+    holder = access.find_by_name(tx, kind, name)
+    spelled = name if holder is None else holder.name
+    raise NameTaken(kind, spelled, url=f"{site.base_url}/{kind.url_prefix}{spelled}")
