@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from headwater.accounts import credentials
 from headwater.accounts.errors import OidcRefused, OidcUnavailable
@@ -164,7 +164,7 @@ class OidcClient:
         methods = self._read_metadata().get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         basic = None
         if secret and "client_secret_basic" in methods:
-            basic = (self.settings.client_id, secret)
+            basic = (quote_plus(self.settings.client_id), quote_plus(secret))  # RFC 6749, 2.3.1
             del form["client_id"]
         elif secret:
             form["client_secret"] = secret
