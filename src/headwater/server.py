@@ -28,6 +28,7 @@ from headwater import __version__
 from headwater.assembly import build_site, find_part, prepare_data
 from headwater.config import ServerSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, utcnow
+from headwater.surroundings import require_git
 from headwater.web.app import build_app
 from headwater.web.routing import Route
 from headwater.web.site import Site
@@ -71,12 +72,29 @@ class Ready:
     first_admin_link: str | None
 
 
+def is_running(data_dir: Path) -> bool:
+    """Whether a server, or what is left of one, holds this folder."""
+    try:
+        fd = os.open(data_dir / "server.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
 def read_server_file(data_dir: Path) -> dict[str, Any] | None:
-    """What the running server wrote, or None when none runs on this folder."""
+    """What the running server wrote, or None when none runs on this folder, or none that answers yet."""
+    if not is_running(data_dir):
+        return None
     try:
         found: dict[str, Any] = orjson.loads((data_dir / "server.json").read_bytes())
-        os.kill(found["pid"], 0)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return None
     return found
 
@@ -85,6 +103,7 @@ def routes() -> list[Route]:
     """Every route of every door, in the order in which they are tried."""
     found: list[Route] = []
     for door in (
+        "headwater.web.health",
         "headwater.web.shell",
         "headwater.accounts.door",
         "headwater.accounts.pages",
@@ -129,6 +148,7 @@ def serve(
         PortTaken: the address cannot be listened on.
     """
     own = settings.of(ServerSettings)
+    require_git()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock_folder(data_dir)
     listener = _listen(own.host, own.port)
@@ -145,11 +165,15 @@ def serve(
 
 def _lock_folder(data_dir: Path) -> int:
     fd = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise AlreadyRunning(data_dir, read_server_file(data_dir)) from None
+    for attempt in range(10):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if attempt == 9 or read_server_file(data_dir) is not None:
+                os.close(fd)
+                raise AlreadyRunning(data_dir, read_server_file(data_dir)) from None
+            time.sleep(0.02)  # somebody may only be asking whether it runs
     (data_dir / "server.json").unlink(missing_ok=True)
     return fd
 

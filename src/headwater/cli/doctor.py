@@ -1,0 +1,59 @@
+"""``headwater doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from headwater import surroundings
+from headwater.config import BadConfiguration, ServerSettings, read_settings
+from headwater.server import is_running
+from headwater.surroundings import Finding, Verdict
+from headwater.web.terminal import Output, data_option, json_option
+
+_MARKS = {Verdict.GOOD: ("ok  ", "green"), Verdict.WARNING: ("warn", "yellow"), Verdict.BAD: ("bad ", "red")}
+
+
+@click.command()
+@data_option
+@json_option
+def doctor(data_dir: Path, as_json: bool) -> int:  # noqa: FBT001 -- click passes flags so
+    """Find what is missing or wrong here, and how to mend it. Exit code 1 when something is bad."""
+    out = Output(as_json=as_json)
+    findings = list(_findings(data_dir.absolute()))
+    facts = [
+        {"check": one.name, "verdict": one.verdict.value, "found": one.found, "mend": one.mend} for one in findings
+    ]
+    n_bad = sum(one.verdict is Verdict.BAD for one in findings)
+    if as_json:
+        out.result({"healthy": n_bad == 0, "checks": facts})
+    else:
+        for one in findings:
+            mark, colour = _MARKS[one.verdict]
+            click.echo(f"{click.style(mark, fg=colour)} {one.name}: {one.found}")
+            if one.mend:
+                click.echo(f"     {one.mend}")
+        click.echo("Nothing stands in the way." if n_bad == 0 else f"{n_bad} to mend before it can work.")
+    return 1 if n_bad else 0
+
+
+def _findings(data_dir: Path) -> Iterator[Finding]:
+    yield surroundings.check_python()
+    yield surroundings.check_git()
+    yield surroundings.check_git_lfs()
+    yield surroundings.check_sqlite()
+    yield surroundings.check_open_files()
+    yield from surroundings.check_folder(data_dir)
+    try:
+        own = read_settings(data_dir).of(ServerSettings)
+    except BadConfiguration as bad:
+        for problem in bad.problems:
+            yield Finding("configuration", Verdict.BAD, problem, "docs/settings.md lists what can be set.")
+        return
+    yield Finding("configuration", Verdict.GOOD, "The configuration can be read.")
+    yield surroundings.check_port(own.host, own.port, is_ours=is_running(data_dir))
+    if own.url is None and own.host not in ("127.0.0.1", "localhost", "::1"):
+        mend = "Set HEADWATER_URL to the address that people use."
+        yield Finding("url", Verdict.WARNING, "Links will carry this machine's own name.", mend)
