@@ -82,13 +82,10 @@ def get_overview(tx: Tx, actor: Actor, name: str, *, organisation: bool | None =
     Args:
         organisation: with True or False, only an account of that kind is found.
     """
-    if organisation is None:
-        account = accounts.get_account(tx, name)
-    elif organisation:
-        account = accounts.get_organisation(tx, name)
-    else:
-        account = accounts.get_person(tx, name)
+    account = accounts.get_account(tx, name)
     is_organisation = account.kind is accounts.AccountKind.ORGANISATION
+    if organisation is not None and organisation is not is_organisation:
+        raise accounts.AccountNotFound(name)
     seen = readable(tx, actor)
     n_followers, n_following = store.count_follows(tx, account.id)
     me = actor.account_id

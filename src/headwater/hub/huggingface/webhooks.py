@@ -34,7 +34,10 @@ async def create_webhook(request: Request) -> Response:
 
 
 async def update_webhook(request: Request) -> Response:
-    given = _fields(await read_json_object(request))
+    body = await read_json_object(request)
+    if body.get("watched") == []:
+        del body["watched"]  # the client sends an empty list where nothing is to change
+    given = _fields(body)
     return _answer(await write_tx(request, service.update_webhook, request.path_params["id"], given))
 
 
