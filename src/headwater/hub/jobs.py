@@ -34,4 +34,7 @@ OUTBOUND_HANDLERS: dict[str, Handler] = {
     "hub.send_webhook": _late("community.deliveries", "send_webhook"),
 }
 
-PERIODIC: list[tuple[float, Callable[[Site], None]]] = []
+PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
+    (600.0, _late("search.upkeep", "update_trending")),
+    (3600.0, _late("search.upkeep", "daily")),
+]

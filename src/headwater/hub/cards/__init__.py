@@ -7,7 +7,15 @@ cards.index_now(site, repo.id)                # after a commit that touched READ
 """
 
 from headwater.hub.cards.models import Card, Problem, Sibling
-from headwater.hub.cards.service import card_at, check_readme, find_card, find_files, get_cards, list_siblings
+from headwater.hub.cards.service import (
+    card_at,
+    check_readme,
+    find_card,
+    find_files,
+    get_cards,
+    list_siblings,
+    siblings_of_many,
+)
 from headwater.kernel import RepoId
 from headwater.web import Site
 
@@ -22,6 +30,7 @@ __all__ = [
     "get_cards",
     "index_now",
     "list_siblings",
+    "siblings_of_many",
 ]
 
 

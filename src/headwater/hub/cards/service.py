@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from headwater.db import Tx
 from headwater.hub.cards import store
@@ -55,3 +55,19 @@ def check_readme(readme: str, kind: RepoKind) -> tuple[Problem, ...]:
     """What a client hears before it commits a README: errors refuse it, warnings do not."""
     _, _, problems = parse_readme(readme, kind)
     return problems
+
+
+MAX_LISTED_FILES = 1000
+MAX_LISTED_IN_ALL = 20_000
+
+
+def siblings_of_many(tx: Tx, cards: Mapping[RepoId, Card]) -> dict[RepoId, list[Sibling]]:
+    """Files of many repositories in one query. Those with more than ``MAX_LISTED_FILES`` are left out, and all that come once the
+    answer would hold ``MAX_LISTED_IN_ALL``: lists need not tell files.
+    """
+    chosen, room = [], MAX_LISTED_IN_ALL
+    for repo_id, card in cards.items():
+        if card.n_files <= min(MAX_LISTED_FILES, room):
+            chosen.append(repo_id)
+            room -= card.n_files
+    return store.siblings_of_many(tx, chosen) if chosen else {}

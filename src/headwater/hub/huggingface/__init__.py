@@ -1,6 +1,6 @@
 """The Hugging Face protocol, as its clients speak it. docs/protocols/huggingface.md says what is served."""
 
-from headwater.hub.huggingface import commits, community, content, refs, repos, unserved
+from headwater.hub.huggingface import cards, commits, community, content, listing, refs, repos, unserved
 from headwater.hub.huggingface.errors import refuse
 from headwater.web import Route
 
@@ -11,6 +11,8 @@ ROUTES: list[Route] = [
     *commits.ROUTES,
     *refs.ROUTES,
     *community.ROUTES,
+    *cards.ROUTES,
+    *listing.ROUTES,
     *unserved.ROUTES,
 ]
 DIALECTS = {"hf": refuse}

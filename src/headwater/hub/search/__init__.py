@@ -7,6 +7,7 @@ search.refresh(tx, repo_id)                      # in each write that creates, r
 search.count_download(site, repo_id)             # cheap; flushed in batches
 """
 
+from headwater.hub.search.downloads import count_download, flush_downloads
 from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.indexing import refresh
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
@@ -20,8 +21,10 @@ __all__ = [
     "Query",
     "Sort",
     "count_by_facet",
+    "count_download",
     "count_repositories",
     "facet_of",
+    "flush_downloads",
     "list_repositories",
     "refresh",
     "tags_by_type",

@@ -53,7 +53,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
     cursor = None
     if len(rows) > limit:
         rows = rows[:limit]
-        cursor = encode_cursor([sort.value, _wire(rows[-1]._mapping[store.SORT_COLUMNS[sort]]), rows[-1].id])
+        cursor = encode_cursor([sort.value, _wire(getattr(rows[-1], store.SORT_KEYS[sort])), rows[-1].id])
     return Page(_listed(tx, rows), cursor)
 
 

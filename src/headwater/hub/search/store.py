@@ -27,12 +27,12 @@ COUNTED = 1000
 _PROBE_BATCH = 250
 _MOST_PROBES = 20_000
 
-SORT_COLUMNS: dict[Sort, ColumnElement[Any]] = {
-    Sort.TRENDING: repository.c.trending_score,
-    Sort.MODIFIED: repository.c.updated_at,
-    Sort.CREATED: repository.c.created_at,
-    Sort.DOWNLOADS: repository.c.n_downloads,
-    Sort.LIKES: repository.c.n_likes,
+SORT_KEYS = {
+    Sort.TRENDING: "trending_score",
+    Sort.MODIFIED: "updated_at",
+    Sort.CREATED: "created_at",
+    Sort.DOWNLOADS: "n_downloads",
+    Sort.LIKES: "n_likes",
 }
 
 # Columns: name, parts, body, chars, marks. A hit in the name outweighs many in the text.
@@ -201,7 +201,7 @@ def _rows(query: Query, visible: Visibility, owner_id: int | None) -> Select[Any
 
 
 def _ordered(statement: Select[Any], sort: Sort, after: tuple[Any, int] | None, limit: int) -> Select[Any]:
-    column = SORT_COLUMNS[sort]
+    column = repository.c[SORT_KEYS[sort]]
     if after is not None:
         value, last_id = after
         statement = statement.where(or_(column < value, and_(column == value, repository.c.id < last_id)))

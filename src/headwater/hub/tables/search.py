@@ -76,3 +76,11 @@ download_total = Table(
     Column("repo_id", ForeignKey("repository.id"), primary_key=True),
     Column("n", BigInteger, nullable=False),
 )
+
+# When what is done once a day was last done, so that several workers, and restarts, do it once.
+search_upkeep = Table(
+    "search_upkeep",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("day", Date, nullable=False),
+)

@@ -95,6 +95,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "search_upkeep",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_search_upkeep")),
+    )
+    op.create_table(
         "sign_in_failure",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
