@@ -19,13 +19,17 @@ def configure_logging(level: str = "info") -> None:
     ]
     if sys.stderr.isatty():
         render: list[Any] = [structlog.dev.ConsoleRenderer()]
+        own, factory = render, structlog.PrintLoggerFactory(sys.stderr)
     else:
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+        # One write a line: several processes share the file, and halves of lines would mix.
+        own = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dump_bytes)]
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)  # type: ignore[assignment]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, *render],
+        processors=[*shared, *own],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -45,3 +49,7 @@ def configure_logging(level: str = "info") -> None:
 
 def _dumps(event: Any, **_: Any) -> str:
     return orjson.dumps(event, default=str).decode()
+
+
+def _dump_bytes(event: Any, **_: Any) -> bytes:
+    return orjson.dumps(event, default=str)
