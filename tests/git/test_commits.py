@@ -76,7 +76,9 @@ def test_deletions_empty_folders_and_copies(work):
     work.git("fsck", "--strict")
 
 
-@pytest.mark.parametrize("path", ["../x", "a//b", ".git/config", "a/.GIT/x", "/a", "a/", "", "a\0b", "a\\b", "x" * 4096])
+@pytest.mark.parametrize(
+    "path", ["../x", "a//b", ".git/config", "a/.GIT/x", "/a", "a/", "", "a\0b", "a\\b", "x" * 4096]
+)
 def test_bad_paths_are_refused(work, path):
     with pytest.raises(BadPath):
         work.commit([AddFile(path, b"")])

@@ -44,7 +44,7 @@ class Arrived:
 
     def env(self, snap: Snapshot) -> dict[str, str]:
         return {
-            "GIT_OBJECT_DIRECTORY": str(self.folder),
+            "GIT_OBJECT_DIRECTORY": str(self.folder / "objects"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(snap.folder / "objects"),
         }
 
@@ -53,7 +53,7 @@ class Arrived:
 def quarantine(snap: Snapshot) -> Iterator[Arrived]:
     """An empty folder for objects, removed at the end; what was published has been moved away by then."""
     folder = Path(tempfile.mkdtemp(prefix="push-", dir=snap.owner.blobs.tmp))
-    (folder / "pack").mkdir()
+    (folder / "objects" / "pack").mkdir(parents=True)
     try:
         yield Arrived(folder, None)
     finally:
@@ -77,7 +77,7 @@ def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: Read
     name = _index_pack(snap, arrived, first, read_into)
     if n_objects == 0:
         return
-    path = arrived.folder / "pack" / f"pack-{name}"
+    path = arrived.folder / "objects" / "pack" / f"pack-{name}"
     data, idx = path.with_suffix(".pack"), path.with_suffix(".idx")
     oids = _read_index(idx)
     _inspect(arrived, oids)
