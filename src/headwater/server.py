@@ -7,7 +7,6 @@ the parent does, however it ends: they hold the other end of a pipe.
 from __future__ import annotations
 
 import errno
-import fcntl
 import gc
 import os
 import signal
@@ -28,6 +27,7 @@ from headwater import __version__
 from headwater.assembly import build_site, find_part, prepare_data
 from headwater.config import ServerSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, utcnow
+from headwater.running import lock_folder, remove_server_file, write_server_file
 from headwater.surroundings import require_git
 from headwater.web.app import build_app
 from headwater.web.routing import Route
@@ -51,18 +51,6 @@ class PortTaken(HeadwaterError):
         )
 
 
-class AlreadyRunning(HeadwaterError):
-    """A server already holds this data folder; ``running`` is what it wrote into ``server.json``, if it got so far."""
-
-    code = "already_running"
-    kind = Kind.CONFLICT
-
-    def __init__(self, data_dir: Path, running: dict[str, Any] | None) -> None:
-        self.running = running
-        where = f" at {running['url']} (process {running['pid']})" if running else ", and is just starting"
-        super().__init__(f"Headwater already runs on {data_dir}{where}. Nothing was started.")
-
-
 @dataclass
 class Ready:
     """What ``serve`` tells its caller once the first request can be answered."""
@@ -70,33 +58,6 @@ class Ready:
     url: str
     pid: int
     first_admin_link: str | None
-
-
-def is_running(data_dir: Path) -> bool:
-    """Whether a server, or what is left of one, holds this folder."""
-    try:
-        fd = os.open(data_dir / "server.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
-
-
-def read_server_file(data_dir: Path) -> dict[str, Any] | None:
-    """What the running server wrote, or None when none runs on this folder, or none that answers yet."""
-    if not is_running(data_dir):
-        return None
-    try:
-        found: dict[str, Any] = orjson.loads((data_dir / "server.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 def routes() -> list[Route]:
@@ -150,32 +111,18 @@ def serve(
     own = settings.of(ServerSettings)
     require_git()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock_folder(data_dir)
+    lock = lock_folder(data_dir)
     listener = _listen(own.host, own.port)
     base_url = (own.url or _url_of(listener)).rstrip("/")
-    link = _in_child(lambda: _prepare(data_dir, settings, base_url))
-    _preload()
+    prepared = _begin_in_child(lambda: _prepare(data_dir, settings, base_url))
+    _preload()  # while the child makes the schema
+    link = prepared()
     parent = _Parent(data_dir, settings, listener, base_url, run_worker)
     try:
         return parent.run(lambda: on_ready(Ready(base_url, os.getpid(), link)))
     finally:
-        (data_dir / "server.json").unlink(missing_ok=True)
+        remove_server_file(data_dir)
         os.close(lock)
-
-
-def _lock_folder(data_dir: Path) -> int:
-    fd = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for attempt in range(10):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if attempt == 9 or read_server_file(data_dir) is not None:
-                os.close(fd)
-                raise AlreadyRunning(data_dir, read_server_file(data_dir)) from None
-            time.sleep(0.02)  # somebody may only be asking whether it runs
-    (data_dir / "server.json").unlink(missing_ok=True)
-    return fd
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -215,8 +162,11 @@ def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:
     return None if path is None else base_url + path if path.startswith("/") else path
 
 
-def _in_child(act: Callable[[], Any]) -> Any:
-    """``act()`` in a process of its own, so that what it opens and imports never reaches the parent."""
+def _begin_in_child(act: Callable[[], Any]) -> Callable[[], Any]:
+    """Start ``act()`` in a process of its own, so that what it opens and imports never reaches the parent.
+
+    Returns what waits for its end, and returns or raises what it did.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -232,17 +182,21 @@ def _in_child(act: Callable[[], Any]) -> Any:
         os.write(writing, orjson.dumps(answer))
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    os.waitpid(pid, 0)
-    if not said:
-        raise RuntimeError("the start's first step was killed")
-    told = orjson.loads(said)
-    if "trace" in told:
-        raise RuntimeError(f"the start's first step failed:\n{told['trace']}")
-    if "code" in told:
-        raise _told_refusal(told)
-    return told["value"]
+
+    def wait() -> Any:
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read()
+        os.waitpid(pid, 0)
+        if not said:
+            raise RuntimeError("the start's first step was killed")
+        told = orjson.loads(said)
+        if "trace" in told:
+            raise RuntimeError(f"the start's first step failed:\n{told['trace']}")
+        if "code" in told:
+            raise _told_refusal(told)
+        return told["value"]
+
+    return wait
 
 
 def _told_refusal(told: dict[str, str]) -> HeadwaterError:
@@ -317,7 +271,7 @@ class _Parent:
                     self._start(child)
             if not told and self._is_ready():
                 told = True
-                self._write_server_file()
+                write_server_file(self.data_dir, {"url": self.base_url, "pid": os.getpid(), "version": __version__})
                 log.info("server.started", url=self.base_url, pid=os.getpid(), version=__version__)
                 on_ready()
 
@@ -375,7 +329,7 @@ class _Parent:
 
     def _stop(self, signals: set[signal.Signals]) -> int:
         asked = time.monotonic()
-        (self.data_dir / "server.json").unlink(missing_ok=True)
+        remove_server_file(self.data_dir)
         self.listener.close()
         self._signal_all(signal.SIGTERM)
         while any(child.pid for child in self.children):
@@ -401,12 +355,6 @@ class _Parent:
         for child in self.children:
             if child.pid:
                 os.kill(child.pid, number)
-
-    def _write_server_file(self) -> None:
-        facts = {"url": self.base_url, "pid": os.getpid(), "version": __version__}
-        temporary = self.data_dir / "server.json.new"
-        temporary.write_bytes(orjson.dumps(facts) + b"\n")
-        os.replace(temporary, self.data_dir / "server.json")
 
     def _run_web(self) -> None:
         from headwater.web.protocol import run_web

@@ -9,7 +9,7 @@ import click
 
 from headwater import surroundings
 from headwater.config import BadConfiguration, ServerSettings, read_settings
-from headwater.server import is_running
+from headwater.running import is_running
 from headwater.surroundings import Finding, Verdict
 from headwater.web.terminal import Output, data_option, json_option
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from headwater.kernel import HeadwaterError, Kind
-from headwater.server import KILL_S, is_running, read_server_file
+from headwater.running import is_running, read_server_file
 from headwater.web.terminal import Output, data_option, json_option
+
+PATIENCE_S = 12.0  # the server ends within 10
 
 
 class StillRunning(HeadwaterError):
@@ -34,7 +36,7 @@ def down(data_dir: Path, as_json: bool) -> None:  # noqa: FBT001 -- click passes
         return
     pid: int = running["pid"]
     os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + KILL_S + 3
+    deadline = time.monotonic() + PATIENCE_S
     while is_running(data_dir):
         if time.monotonic() > deadline:
             raise StillRunning(pid)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headwater.assembly import build_site, prepare_data
 from headwater.config import ServerSettings, read_settings
-from headwater.server import read_server_file
+from headwater.running import read_server_file
 from headwater.web.site import Site
 
 

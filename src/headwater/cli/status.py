@@ -19,7 +19,7 @@ from headwater.web.terminal import Output, data_option, json_option
 @json_option
 def status(data_dir: Path, as_json: bool) -> int:  # noqa: FBT001 -- click passes flags so
     """Show whether the platform runs on a data folder, and how it is. Exit code 3 when it does not run."""
-    from headwater.server import read_server_file
+    from headwater.running import read_server_file
 
     out = Output(as_json=as_json)
     running = read_server_file(data_dir)

@@ -49,7 +49,8 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
         return _up_in_background(data_dir, out, flags)
 
     from headwater import worker
-    from headwater.server import AlreadyRunning, Ready, serve
+    from headwater.running import AlreadyRunning
+    from headwater.server import Ready, serve
     from headwater.web.logs import configure_logging
 
     configure_logging(settings.of(ServerSettings).log_level)
@@ -80,7 +81,7 @@ def _welcome(url: str, link: str | None, last: str) -> str:
 def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int:
     import orjson
 
-    from headwater.server import read_server_file
+    from headwater.running import read_server_file
 
     running = read_server_file(data_dir)
     if running is not None:
@@ -105,7 +106,8 @@ def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int
             log.seek(start)
             raise StartFailed(log_path, log.read().decode("utf-8", "replace")[-2000:].strip())
     facts = {**orjson.loads(said), "log": str(log_path)}
-    stop = f"Its log is {log_path}. Stop it with `headwater down --data {os.path.relpath(data_dir)}`."
+    near = data_dir.relative_to(Path.cwd()) if data_dir.is_relative_to(Path.cwd()) else data_dir
+    stop = f"Its log is {log_path}. Stop it with `headwater down --data {near}`."
     out.result(facts, _welcome(facts["url"], facts.get("first_admin_link"), stop))
     return 0
 
