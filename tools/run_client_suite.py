@@ -23,7 +23,7 @@ import orjson
 
 VERSION = "2.4.0"
 PEOPLE = {"USER": "dummy-hub-user", "OTHER_USER": "DVUser", "ENTERPRISE_USER": "EnterpriseAdmin"}
-ORGANISATIONS = {"EnterpriseOrgPrivate": "EnterpriseAdmin", "valid_org": "dummy-hub-user"}
+ORGANISATIONS = {"EnterpriseOrgPrivate": "EnterpriseAdmin", "valid_org_hub": "dummy-hub-user"}
 FILES = (
     "test_hf_api.py",
     "test_file_download.py",
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs a client without hf_xet"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def api() -> HfApi:
     return HfApi(endpoint=ENDPOINT_STAGING, token=TOKEN)
 
@@ -88,7 +88,7 @@ class RepoFactory:
         return url
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def repo_factory():
     factory = RepoFactory()
     yield factory
@@ -152,7 +152,7 @@ def start(work: Path) -> tuple[subprocess.Popen[bytes], Path, str]:
     for name in PEOPLE.values():
         headwater(data, "user", "create", name, "--password-stdin", stdin="a long enough password 1")
     for name, owner in ORGANISATIONS.items():
-        headwater(data, "org", "create", name, "--owner", owner)
+        headwater(data, "org", "create", name, "--owner", owner, "--full-name", "Dummy Hub Org")
     return server, data, orjson.loads((data / "server.json").read_bytes())["url"]
 
 
@@ -200,7 +200,16 @@ def run(work: Path, suite: Path, url: str, rest: list[str]) -> int:
         "DISABLE_SYMLINKS_IN_WINDOWS_TESTS": "1",
     }
     chosen = rest if any(word.startswith("tests/") for word in rest) else [*rest, *(f"tests/{name}" for name in FILES)]
-    flags = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(suite), f"--junitxml={work / 'result.xml'}"]
+    flags = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(suite),
+        f"--junitxml={work / 'result.xml'}",
+    ]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *flags, "--tb=short", *chosen], cwd=suite, env=environment, check=False
     ).returncode
@@ -211,7 +220,9 @@ def report(path: Path) -> None:
     counts: Counter[tuple[str, str]] = Counter()
     failed: list[tuple[str, str, str]] = []
     for case in ET.parse(path).getroot().iter("testcase"):
-        file = case.get("classname", "").split(".")[1] if "." in case.get("classname", "") else case.get("classname", "")
+        file = (
+            case.get("classname", "").split(".")[1] if "." in case.get("classname", "") else case.get("classname", "")
+        )
         problem = case.find("failure") if case.find("failure") is not None else case.find("error")
         state = "failed" if problem is not None else "skipped" if case.find("skipped") is not None else "passed"
         counts[file, state] += 1

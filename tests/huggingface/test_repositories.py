@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -16,7 +18,7 @@ def test_a_new_repository_has_a_main_branch_with_default_attributes(live_app):
     assert [b.name for b in refs.branches] == ["main"]
     assert api.list_repo_files("ada/first-steps") == [".gitattributes"]
     text = api.hf_hub_download("ada/first-steps", ".gitattributes")
-    assert "*.safetensors filter=lfs" in open(text).read()
+    assert "*.safetensors filter=lfs" in Path(text).read_text()
 
 
 def test_a_second_repository_of_the_same_name_is_refused(live_app):
@@ -77,7 +79,7 @@ def test_a_moved_repository_is_found_by_its_former_name(live_app):
     api.upload_file(path_or_fileobj=b"hello", path_in_repo="a.txt", repo_id="ada/old-name")
     api.move_repo("ada/old-name", "lab/new-name")
     assert api.repo_info("ada/old-name").id == "lab/new-name"
-    assert open(api.hf_hub_download("ada/old-name", "a.txt")).read() == "hello"
+    assert Path(api.hf_hub_download("ada/old-name", "a.txt")).read_text() == "hello"
     answer = httpx.head(f"{live_app.url}/ada/old-name/resolve/main/a.txt")
     assert answer.status_code == 307
     assert answer.headers["location"] == "/lab/new-name/resolve/main/a.txt"

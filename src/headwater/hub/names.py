@@ -15,6 +15,7 @@ from headwater.hub.models import RepoName
 
 MAX_NAME_CHARS = 96
 MAX_PATH_BYTES = 1024
+RESERVED = frozenset({"resolve"})  # /{name}/resolve/… is how old clients ask for a repository without a namespace
 MAX_SEGMENT_BYTES = 255
 MAX_REF_BYTES = 255
 
@@ -42,6 +43,8 @@ def check_name(text: str) -> str:
         raise BadName(text, "use letters a-z, digits, '-', '_' and '.'; '-' and '.' may not come first or last.")
     if "--" in text or ".." in text:
         raise BadName(text, "'--' and '..' are not allowed in names.")
+    if text.lower() in RESERVED:
+        raise BadName(text, "addresses of this site need the word.")
     if text.lower().endswith((".git", ".ipynb")):
         raise BadName(text, "names may not end in '.git' or '.ipynb'.")
     return text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from headwater.accounts import Action
-from headwater.hub import git
+from headwater.hub import community, git
 from headwater.hub.content.errors import CannotDeleteBranch
-from headwater.hub.content.reading import open_revision
+from headwater.hub.content.reading import open_revision, require_branch
 from headwater.hub.errors import RefExists, RevisionNotFound
 from headwater.hub.events import RefMove
 from headwater.hub.models import RepoKind, RepoName
@@ -80,18 +80,20 @@ def squash_branch(
     message: str | None = None,
     now: datetime | None = None,
 ) -> CommitId:
-    """Replace a branch's history by one commit with the same tree. What it held before can no longer be reached.
+    """Replace the history of a branch or pull request by one commit with the same tree. What it held before can no longer be reached.
 
     Raises:
         RevisionNotFound: there is no such branch.
         HeadMoved: somebody committed at the same moment.
     """
     now = now or utcnow()
-    ref = f"refs/heads/{branch}"
-    with open_revision(site, actor, kind, name, None, action=Action.WRITE) as at:
-        head = at.snap.refs.get(ref)
-        if head is None:
-            raise RevisionNotFound(branch)
+    num = community.pull_number(branch)
+    action = Action.WRITE if num is None else Action.DISCUSS
+    with open_revision(site, actor, kind, name, None, action=action) as at:
+        ref = require_branch(at.snap, branch)
+        head = CommitId(at.snap.refs[ref])
+        if num is not None:
+            site.db.read(community.require_pull_writable, actor, at.repo, num)
         author = author_of(actor)
         title, _, body = (message or SQUASH_MESSAGE.format(branch=branch)).partition("\n")
         built = git.squash_commit(
@@ -103,8 +105,8 @@ def squash_branch(
             body=body.strip(),
             now=now,
         )
-        move = RefMove(ref, CommitId(head), built.commit)
-        git.publish(site, actor, at.repo.id, [move], built, epoch=at.snap.prune_epoch, now=now)
+        move = RefMove(ref, head, built.commit)
+        git.publish(site, actor, at.repo.id, [move], built, epoch=at.snap.prune_epoch, now=now, pull=num or 0)
     return built.commit
 
 
@@ -119,9 +121,9 @@ def _create_ref(
     *,
     message: str | None = None,
 ) -> CommitId:
-    check_ref(ref)
     now = now or utcnow()
     with open_revision(site, actor, kind, name, start, action=Action.WRITE) as at:
+        check_ref(ref)
         if ref in at.snap.refs:
             raise RefExists(ref)
         pack: git.BuiltPack | None = None

@@ -107,7 +107,7 @@ async def resolve(request: Request) -> Response:
     if moved is not None:
         return moved
     site: Site = request.state.site
-    if not is_head and "range" not in request.headers and hasattr(search, "count_download"):
+    if not is_head and "range" not in request.headers:
         search.count_download(site, found.repo.id)
     headers = {
         "X-Repo-Commit": found.commit,

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater.accounts import GateClosed
-from headwater.hub.errors import BadPath, FileNotFound, NameTaken, RepositoryNotFound, RevisionNotFound
+from headwater.hub.errors import BadPath, FileNotFound, HeadMoved, NameTaken, RepositoryNotFound, RevisionNotFound
 from headwater.kernel import HeadwaterError, Kind
 from headwater.web import Site, status_of
 
@@ -54,6 +54,9 @@ def refuse(request: Request, error: HeadwaterError) -> Response:
                 body["url"] = error.url
         case BadPath():
             status = 422
+        case HeadMoved():
+            # The client's suite matches the first sentence.
+            message = f"The branch was updated since you opened this page. Please refresh and try again. {message}"
     body["error"] = message
     if message.isascii() and message.isprintable():
         headers["X-Error-Message"] = message

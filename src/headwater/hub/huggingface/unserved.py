@@ -5,8 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.huggingface.errors import NotServed
 from headwater.web import Access, Endpoint, Route
+from headwater.web.refusals import NothingHere
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -46,6 +48,26 @@ def _refusing(what: str) -> Endpoint:
         raise NotServed(what)
 
     return refuse
+
+
+# Repositories without a namespace, which older clients still ask for: there are none here.
+_CALLS_OF_REPOSITORIES = frozenset(
+    {"revision", "tree", "refs", "commits", "commit", "paths-info", "preupload", "branch", "tag", "settings", "like",
+     "likers", "discussions", "auth-check", "super-squash", "lfs-files", "xet-read-token", "xet-write-token", "duplicate"}
+)  # fmt: skip
+
+
+async def no_such_repository(request: Request) -> Response:
+    """Anything else below ``/api/models``: a repository of one word, or a call that nobody knows."""
+    segments = request.path_params.get("rest", "").split("/")
+    if len(segments) == 1 or segments[1] in _CALLS_OF_REPOSITORIES:
+        raise RepositoryNotFound
+    raise NothingHere
+
+
+async def no_such_file(_request: Request) -> Response:
+    """``/{name}/resolve/…``, without a namespace."""
+    raise RepositoryNotFound
 
 
 ROUTES = [
