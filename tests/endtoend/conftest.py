@@ -27,12 +27,11 @@ DATA_CARD = """---
 license: other
 language: [zh, en]
 configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/train.jsonl
-  - split: parquet
-    path: data/train.parquet
+- config_name: lines
+  default: true
+  data_files: data/train.jsonl
+- config_name: columns
+  data_files: data/train.parquet
 ---
 # Manual pages and Python documentation
 """
@@ -64,7 +63,9 @@ def chinese_rows(limit: int) -> list[dict[str, str]]:
     rows = []
     for page in pages:
         text = gzip.decompress(page.read_bytes()).decode("utf-8", "replace")
-        rows.append({"id": page.stem, "language": "zh", "text": re.sub(r"^[.'].*$", "", text, flags=re.MULTILINE).strip()})
+        rows.append(
+            {"id": page.stem, "language": "zh", "text": re.sub(r"^[.'].*$", "", text, flags=re.MULTILINE).strip()}
+        )
     return rows
 
 
