@@ -64,7 +64,21 @@ def render() -> str:
     )
 
 
+def formatted() -> str:
+    text = render()
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 if __name__ == "__main__":
-    TARGET.write_text(render())
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(TARGET)], check=True)
-    print(f"wrote {TARGET.name}")
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(formatted())
+        print(f"wrote {TARGET.name}")
+    elif TARGET.read_text() != formatted():
+        sys.exit(f"{TARGET.name} lags behind the tables: run `python tools/initial_migration.py`")

