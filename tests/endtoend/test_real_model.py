@@ -68,8 +68,9 @@ def pushed(client: Client, material: Material) -> Client:
     """The model by ``upload_folder`` over Xet, and the text as a dataset."""
     client.python(
         "from huggingface_hub import HfApi; api = HfApi()\n"
-        f"for kind, folder in (('model', {str(material.model)!r}), ('dataset', {str(material.dataset)!r})):\n"
-        "    name = {'model': 'ada/smol', 'dataset': 'ada/manuals'}[kind]\n"
+        f"for kind, name, folder in (('model', 'ada/smol', {str(material.model)!r}),\n"
+        f"        ('dataset', 'ada/manuals', {str(material.dataset)!r}),\n"
+        f"        ('dataset', 'ada/manuals-columns', {str(material.columns)!r})):\n"
         "    api.create_repo(name, repo_type=kind)\n"
         "    api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder)\n"
     )
@@ -134,12 +135,12 @@ def test_a_file_system_reads_ranges(pushed: Client, material: Material):
         assert out.split() == [f.read(64).hex(), str((material.model / "README.md").stat().st_size)]
 
 
-@pytest.mark.parametrize("config", ["lines", "columns"])
+@pytest.mark.parametrize("name", ["manuals", "manuals-columns"])
 @pytest.mark.parametrize("streaming", [False, True])
-def test_load_dataset_gives_every_row(pushed: Client, material: Material, config: str, streaming: bool):
+def test_load_dataset_gives_every_row(pushed: Client, material: Material, name: str, streaming: bool):
     out = pushed.python(
         "import hashlib, json; from datasets import load_dataset\n"
-        f"rows = load_dataset('ada/manuals', {config!r}, split='train', streaming={streaming})\n"
+        f"rows = load_dataset('ada/{name}', split='train', streaming={streaming})\n"
         "text = json.dumps([dict(r) for r in rows], sort_keys=True)\n"
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
