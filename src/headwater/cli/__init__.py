@@ -21,6 +21,7 @@ COMMANDS = {
     "org": ("headwater.accounts.cli:org", "Organisations and their members."),
     "token": ("headwater.accounts.cli:token", "Access tokens."),
     "repo": ("headwater.hub.cli:repo", "Repositories."),
+    "collector": ("headwater.hub.cli_collector:collector", "Removing bytes that nobody may read any more."),
 }
 
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from headwater.hub.events import BUILD_LAST_CHANGED, INDEX_REPOSITORY
+from headwater.hub.events import BUILD_LAST_CHANGED, INDEX_REPOSITORY, MERGE_PACKS, PRUNE_REPOSITORY
 from headwater.queue import Handler
 from headwater.web.site import Site
 
@@ -27,6 +27,8 @@ def _late(module: str, name: str) -> Callable[..., None]:
 HANDLERS: dict[str, Handler] = {
     INDEX_REPOSITORY: _late("cards.jobs", "index_repository"),
     BUILD_LAST_CHANGED: _late("git.lastchanged", "build_last_changed"),
+    MERGE_PACKS: _late("git.collector", "merge_packs"),
+    PRUNE_REPOSITORY: _late("git.collector", "run_prune"),
 }
 
 # These wait for servers of others, so they have a lane of their own.
@@ -35,6 +37,7 @@ OUTBOUND_HANDLERS: dict[str, Handler] = {
 }
 
 PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
+    (300.0, _late("git.collector", "collect")),
     (600.0, _late("search.upkeep", "update_trending")),
     (3600.0, _late("search.upkeep", "daily")),
 ]

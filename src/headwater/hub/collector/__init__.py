@@ -1,0 +1,18 @@
+"""The collector: takes away bytes that nobody may read any more, late, in steps that can be taken back until the last.
+
+Deleting is the one act that cannot be repaired, so it waits for three things: nobody has a right or a claim; a day has passed
+since that was first seen; and the clock has not jumped since the last run (``clock``).
+"""
+
+from headwater.hub.collector.clock import ClockJumped, Stopped, confirm_clock, find_stop
+from headwater.hub.collector.run import Report, collect, run_periodically
+
+__all__ = [
+    "ClockJumped",
+    "Report",
+    "Stopped",
+    "collect",
+    "confirm_clock",
+    "find_stop",
+    "run_periodically",
+]

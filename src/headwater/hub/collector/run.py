@@ -1,0 +1,185 @@
+"""One run of the collector, from claims that came to nothing to files without a row."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from headwater.hub.collector import store
+from headwater.hub.collector.clock import ClockJumped, advance_clock
+from headwater.hub.files.placing import placing
+from headwater.hub.files.service import payload_path
+from headwater.hub.xet.xorbs import index_path
+from headwater.kernel import HeadwaterError, Kind, XetHash, utcnow
+from headwater.web import Site
+
+CLAIM_GRACE = timedelta(days=7)  # from upload to commit
+DELETED_GRACE = timedelta(days=7)  # from a repository's deletion
+CONDEMNED_GRACE = timedelta(days=1)  # from "nobody may read this" to the end
+PROMISE = timedelta(days=28)  # clients rely on a xorb for 21 days after they last heard of it
+TEMPORARY_GRACE = timedelta(days=1)
+PARTS_GRACE = timedelta(days=7)
+
+_NAME = re.compile(r"([0-9a-f]{64})(?:\.(\d+))?(?:\.(?:raw|idx))?")
+
+log = structlog.get_logger("headwater.hub.collector")
+
+
+@dataclass
+class Report:
+    """What one run did, in numbers."""
+
+    claims_dropped: int = 0
+    rights_dropped: int = 0
+    blobs_condemned: int = 0
+    blobs_removed: int = 0
+    xorbs_condemned: int = 0
+    xorbs_removed: int = 0
+    orphans_removed: int = 0
+    bytes_freed: int = 0
+
+
+class CollectorBusy(HeadwaterError):
+    code = "collector_busy"
+    kind = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("The collector is at work already, in the server or in another command. Try again later.")
+
+
+def run_periodically(site: Site) -> None:
+    """As ``collect``, for the worker: a clock that jumped is logged for the operator and ends nothing else."""
+    stopped: ClockJumped | None = None
+    with contextlib.suppress(CollectorBusy):
+        try:
+            collect(site, now=utcnow())
+        except ClockJumped as error:
+            stopped = error
+    if stopped is not None:
+        log.error("collector.stopped", reason=stopped.message)
+
+
+def collect(site: Site, *, now: datetime) -> Report:
+    """Take every step that is due.
+
+    Raises:
+        ClockJumped: an operator must confirm the clock first; nothing was touched.
+        CollectorBusy: another run is under way.
+    """
+    with _alone(site):
+        stop = site.db.write(advance_clock, now)
+        if stop is not None:
+            raise ClockJumped(stop)
+        started, done = time.monotonic(), Report()
+        done.claims_dropped = site.db.write(store.drop_old_claims, now - CLAIM_GRACE)
+        done.rights_dropped = site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE)
+        _end_blobs(site, done, now)
+        _end_xorbs(site, done, now)
+        _sweep_temporary(site, done, now)
+        _sweep_orphans(site, done, now)
+    log.info("collector.finished", duration_ms=round((time.monotonic() - started) * 1000), **asdict(done))
+    return done
+
+
+@contextmanager
+def _alone(site: Site) -> Iterator[None]:
+    fd = os.open(site.blobs.root / "collector.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise CollectorBusy from exc
+        yield
+    finally:
+        os.close(fd)
+
+
+def _until_done(act: Callable[[], int]) -> int:
+    """Batches, each a transaction of its own, so that writers never wait long."""
+    total = 0
+    while count := act():
+        total += count
+    return total
+
+
+def _end_blobs(site: Site, done: Report, now: datetime) -> None:
+    before = now - CONDEMNED_GRACE
+    _until_done(lambda: site.db.write(store.doom_blobs, before))
+    done.blobs_condemned = _until_done(lambda: site.db.write(store.condemn_blobs, before, now))
+    while doomed := site.db.read(store.list_doomed_blobs):
+        for sha256, generation in doomed:
+            done.bytes_freed += _remove(site.blobs.path_of(sha256, generation))
+        site.db.write(store.finish_blobs, doomed)
+        done.blobs_removed += len(doomed)
+
+
+def _end_xorbs(site: Site, done: Report, now: datetime) -> None:
+    _until_done(lambda: site.db.write(store.doom_xorbs, now - CONDEMNED_GRACE))
+    done.xorbs_condemned = _until_done(lambda: site.db.write(store.condemn_xorbs, now - PROMISE, now))
+    while doomed := site.db.read(store.list_doomed_xorbs):
+        for name, generation in doomed:
+            payload = payload_path(site.blobs, XetHash(name), generation)
+            done.bytes_freed += _remove(payload) + _remove(index_path(payload))
+        site.db.write(store.finish_xorbs, doomed)
+        done.xorbs_removed += len(doomed)
+
+
+def _sweep_temporary(site: Site, done: Report, now: datetime) -> None:
+    """Temporary files that no process writes any more; uploads in parts may rest for longer."""
+    for path in site.blobs.tmp.iterdir():
+        grace = PARTS_GRACE if path.name.startswith("parts-") else TEMPORARY_GRACE
+        if _is_older(path, now - grace):
+            done.bytes_freed += _remove(path)
+            done.orphans_removed += 1
+
+
+def _sweep_orphans(site: Site, done: Report, now: datetime) -> None:
+    """Files under a digest that no row relies on: a crash came between naming and the row."""
+    before = now - TEMPORARY_GRACE
+    for kind in ("sha256", "xet"):
+        for folder in sorted((site.blobs.root / kind).glob("??/??")):
+            old = [path for path in folder.iterdir() if _is_older(path, before)]
+            if not old or not _orphans(site, kind, old):
+                continue
+            # Nobody may be between naming a file and its row while this is decided.
+            with placing(site.blobs, exclusive=True):
+                for path in _orphans(site, kind, [p for p in old if _is_older(p, before)]):
+                    done.bytes_freed += _remove(path)
+                    done.orphans_removed += 1
+
+
+def _orphans(site: Site, kind: str, paths: list[Path]) -> list[Path]:
+    named = {}
+    for path in paths:
+        match = _NAME.fullmatch(path.name)
+        if match is not None:
+            named[path] = (match[1], int(match[2] or 0))
+    kept = site.db.read(store.find_kept, kind, sorted({name for name, _ in named.values()}))
+    return [path for path, key in named.items() if key not in kept]
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    try:
+        return path.stat().st_mtime < moment.timestamp()
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> int:
+    """Remove a file; returns its size, 0 when it was gone already."""
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return size
