@@ -40,4 +40,5 @@ PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (300.0, _late("git.collector", "collect")),
     (600.0, _late("search.upkeep", "update_trending")),
     (3600.0, _late("search.upkeep", "daily")),
+    (3600.0, _late("collector", "run_periodically")),
 ]

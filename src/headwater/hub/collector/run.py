@@ -61,8 +61,10 @@ def run_periodically(site: Site) -> None:
     """As ``collect``, for the worker: a clock that jumped is logged for the operator and ends nothing else."""
     stopped: ClockJumped | None = None
     with contextlib.suppress(CollectorBusy):
+        started = time.monotonic()
         try:
-            collect(site, now=utcnow())
+            done = collect(site, now=utcnow())
+            log.info("collector.finished", duration_ms=round((time.monotonic() - started) * 1000), **asdict(done))
         except ClockJumped as error:
             stopped = error
     if stopped is not None:
@@ -80,14 +82,13 @@ def collect(site: Site, *, now: datetime) -> Report:
         stop = site.db.write(advance_clock, now)
         if stop is not None:
             raise ClockJumped(stop)
-        started, done = time.monotonic(), Report()
+        done = Report()
         done.claims_dropped = site.db.write(store.drop_old_claims, now - CLAIM_GRACE)
         done.rights_dropped = site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE)
         _end_blobs(site, done, now)
         _end_xorbs(site, done, now)
         _sweep_temporary(site, done, now)
         _sweep_orphans(site, done, now)
-    log.info("collector.finished", duration_ms=round((time.monotonic() - started) * 1000), **asdict(done))
     return done
 
 
