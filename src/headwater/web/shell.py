@@ -1,10 +1,11 @@
 """The frame around every page: templates, language, theme, flash messages, forms, static files, error pages.
 
-A page is a frozen dataclass and a template that only prints it: ``render(request, "hub/repository.html", page)``. A
-context adds its own folders once, at import: ``register_pages("hub", Path(__file__).parent)`` makes ``templates/`` known
-under the prefix ``hub/``, and ``texts/{en,zh-CN}.toml`` known to ``t``. In a template stand ``page`` (the dataclass),
-``shell`` (who reads, where they are), ``t(key, **values)``, ``static(name)`` and the filters ``number``, ``size``, ``ago``,
-``moment``, ``day``, ``compact``, ``parameters``, ``percent``. No inline script or style passes the content security policy.
+A page is a frozen dataclass and a template that only prints it: ``render(request, "hub/repository.html", page)``.
+A context adds its own folders once, at import: ``register_pages("hub", Path(__file__).parent)`` makes ``templates/``
+known under the prefix ``hub/``, and ``texts/{en,zh-CN}.toml`` known to ``t``. In a template stand ``page`` (the
+dataclass), ``shell`` (who reads, where they are), ``t(key, **values)``, ``static(name)`` and the filters ``number``,
+``size``, ``ago``, ``moment``, ``day``, ``compact``, ``parameters``, ``percent``. No inline script or style passes the
+content security policy.
 
 Forms: ``{{ csrf_input() }}`` inside every POST form; ``await read_form(request)`` checks it, and where it comes from.
 """
@@ -25,7 +26,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -251,7 +252,9 @@ async def read_form(request: Request, *, limit_bytes: int = FORM_LIMIT_BYTES) ->
     """
     from headwater.web import read_body
 
-    body = await read_body(request, limit_bytes)
+    body = getattr(request.state, "form_body", None)  # who authenticated a browser has read it already
+    if body is None:
+        body = await read_body(request, limit_bytes)
     text = body.decode("utf-8", "replace")
     form = Form(parse_qs(text, keep_blank_values=True, max_num_fields=1000))
     check_origin(request)

@@ -1,0 +1,65 @@
+"""The first page: what is here and what one can do first, for a stranger and for somebody who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater import web
+from headwater.db import Tx
+from headwater.hub import search
+from headwater.hub.models import RepoKind
+from headwater.hub.pages.listing import Row, row_of
+from headwater.hub.search import Count, Query, Sort
+from headwater.kernel import Actor
+from headwater.web import shell
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind's most used repositories; ``total`` counts all that the reader may see."""
+
+    kind: RepoKind
+    total: Count
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class HomePage:
+    """``mine`` is empty for strangers."""
+
+    sections: Sequence[Section]
+    new: Sequence[Row]
+    mine: Sequence[Row]
+    is_empty: bool
+    base_url: str
+
+
+def load(tx: Tx, actor: Actor, base_url: str) -> HomePage:
+    """A fixed number of lists, each a fixed number of queries."""
+    sections, new = [], []
+    for kind in RepoKind:
+        query = Query(kind, sort=Sort.TRENDING, limit=SHOWN)
+        rows = [row_of(listed) for listed in search.list_repositories(tx, actor, query).items]
+        sections.append(Section(kind, search.count_repositories(tx, actor, query), rows))
+        latest = Query(kind, sort=Sort.MODIFIED, limit=SHOWN)
+        new += [row_of(listed) for listed in search.list_repositories(tx, actor, latest).items]
+    new.sort(key=lambda row: row.updated_at, reverse=True)
+    mine: list[Row] = []
+    if actor.account_id is not None:
+        for kind in RepoKind:
+            query = Query(kind, author=actor.name, sort=Sort.MODIFIED, limit=SHOWN)
+            mine += [row_of(listed) for listed in search.list_repositories(tx, actor, query).items]
+        mine.sort(key=lambda row: row.updated_at, reverse=True)
+    return HomePage(sections, new[:SHOWN], mine[:SHOWN], not new, base_url)
+
+
+async def show(request: Request) -> Response:
+    """``GET /``."""
+    page = await web.read_tx(request, load, web.site_of(request).base_url)
+    return shell.render(request, "hub/home.html", page)

@@ -1,0 +1,331 @@
+"""Files that come from a browser in parts: begin, add a part, ask how far, finish, give up.
+
+A part is appended to one file in the blob folder; its length is the only truth about how far an upload is, so a
+connection that breaks in the middle of a part loses nothing that arrived. When the last byte is here the server hashes
+the file itself: on plain http a browser has nothing to hash with. Nothing is readable before a commit names it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.accounts import Action
+from headwater.blobs.folder import refusing_when_full
+from headwater.db import Tx
+from headwater.hub import access, files
+from headwater.hub.models import RepoKind, RepoName, Repository
+from headwater.hub.names import check_path
+from headwater.hub.uploads import store
+from headwater.hub.uploads.errors import (
+    BadUpload,
+    OffsetDiffers,
+    PartTooLong,
+    TooManyUploads,
+    UploadBusy,
+    UploadIncomplete,
+    UploadNotFound,
+)
+from headwater.hub.uploads.forms import SentFile
+from headwater.hub.uploads.store import Upload
+from headwater.kernel import Actor, Sha256, utcnow
+
+if TYPE_CHECKING:
+    from headwater.web.bodies import BodyReader
+    from headwater.web.site import Site
+
+MAX_OPEN = 20_000
+MAX_AT_ONCE = 1000
+MAX_SIZE_BYTES = 5 << 40
+KEPT_DAYS = 7
+WINDOW_BYTES = 1 << 20
+# Larger files never go into git itself (a commit refuses them), so their bytes can take their final place at once.
+ALWAYS_LARGE_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A file that a sender is about to send. ``stamp`` tells a changed file from the one begun before."""
+
+    path: str
+    size_bytes: int
+    stamp: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one upload is."""
+
+    id: str
+    path: str
+    size_bytes: int
+    received_bytes: int
+    sha256: Sha256 | None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.sha256 is not None
+
+
+def begin(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, announced: Sequence[Announced], *, now: datetime | None = None
+) -> list[Progress]:
+    """One upload for each file; one begun earlier for the same path, size and stamp is taken up where it broke off.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed: no right to propose changes there.
+        BadPath, BadUpload, TooManyUploads: the list cannot be taken; nothing was begun.
+    """
+    if len(announced) > MAX_AT_ONCE:
+        raise BadUpload(f"at most {MAX_AT_ONCE} files are announced at once, these are {len(announced)}")
+    paths: set[str] = set()
+    for file in announced:
+        check_path(file.path)
+        if file.path in paths:
+            raise BadUpload(f"{file.path!r} is announced twice")
+        if not 0 <= file.size_bytes <= MAX_SIZE_BYTES:
+            raise BadUpload(f"{file.path!r} cannot have {file.size_bytes} bytes")
+        paths.add(file.path)
+    chosen = site.db.write(_begin, actor, kind, name, list(announced), now or utcnow())
+    return [_progress(site, upload) for upload in chosen]
+
+
+def _begin(
+    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, announced: list[Announced], now: datetime
+) -> list[Upload]:
+    repo = access.get_repository(tx, actor, kind, name, Action.DISCUSS)
+    assert actor.account_id is not None  # noqa: S101 - DISCUSS needs a person
+    n_open = store.count_uploads(tx, actor.account_id)
+    known = {
+        (upload.path, upload.size_bytes, upload.stamp): upload
+        for upload in store.list_uploads(tx, actor.account_id, repo.id, limit=MAX_OPEN)
+    }
+    chosen, new = [], []
+    for file in announced:
+        upload = known.get((file.path, file.size_bytes, file.stamp))
+        if upload is None:
+            upload = Upload(
+                id=secrets.token_urlsafe(18),
+                repo_id=repo.id,
+                account_id=actor.account_id,
+                path=file.path,
+                size_bytes=file.size_bytes,
+                stamp=file.stamp,
+                sha256=None,
+                created_at=now,
+            )
+            new.append(upload)
+        chosen.append(upload)
+    if n_open + len(new) > MAX_OPEN:
+        raise TooManyUploads(n_open)
+    store.insert_uploads(tx, new)
+    return chosen
+
+
+def adopt_files(
+    site: Site, actor: Actor, kind: RepoKind, name: RepoName, folder: str, sent: Sequence[SentFile], *, now: datetime | None = None
+) -> list[str]:
+    """Files that came whole in a form, as complete uploads into ``folder``; returns their ids.
+
+    Raises:
+        As ``begin``; the caller discards the files then.
+    """
+    announced = []
+    for file in sent:
+        path = f"{folder}/{file.name}" if folder else file.name
+        announced.append(Announced(check_path(path), file.size_bytes, stamp=secrets.randbits(62)))
+    ids = [progress.id for progress in begin(site, actor, kind, name, announced, now=now)]
+    for upload_id, file in zip(ids, sent, strict=True):
+        file.path.replace(part_path(site, upload_id))
+    site.db.write(_set_digests, [(upload_id, file.sha256) for upload_id, file in zip(ids, sent, strict=True)])
+    return ids
+
+
+def _set_digests(tx: Tx, found: list[tuple[str, Sha256]]) -> None:
+    for upload_id, sha256 in found:
+        store.set_digest(tx, upload_id, sha256)
+
+
+def new_part(site: Site) -> Path:
+    """A path for a file whose upload has no row yet; the collector removes it when none follows."""
+    return part_path(site, secrets.token_urlsafe(18))
+
+
+def list_open(site: Site, actor: Actor, repo: Repository, *, limit: int = 200) -> list[Progress]:
+    """The actor's uploads to ``repo`` that no commit has taken yet."""
+    if actor.account_id is None:
+        return []
+    return [_progress(site, found) for found in site.db.read(store.list_uploads, actor.account_id, repo.id, limit=limit)]
+
+
+def get_progress(site: Site, actor: Actor, upload_id: str) -> Progress:
+    """Raises: UploadNotFound."""
+    return _progress(site, _get(site, actor, upload_id))
+
+
+def append(site: Site, actor: Actor, upload_id: str, offset: int, reader: BodyReader) -> Progress:
+    """Add a part that begins at ``offset``; when the file is whole, hash it. Safe to repeat with an empty part.
+
+    Raises:
+        UploadNotFound, OffsetDiffers, UploadBusy, PartTooLong, StorageFull: nothing of this part was taken.
+        BodyTruncated, BodyTooSlow: what came before that is kept; ask how far it is.
+    """
+    upload = _get(site, actor, upload_id)
+    if upload.sha256 is not None:
+        if offset != upload.size_bytes:
+            raise OffsetDiffers(upload.size_bytes, offset)
+        return _progress(site, upload)
+    with _open_part(site, upload) as fd:
+        received = os.fstat(fd).st_size
+        if offset != received:
+            raise OffsetDiffers(received, offset)
+        if reader.size_bytes is not None and received + reader.size_bytes > upload.size_bytes:
+            raise PartTooLong(upload.size_bytes)
+        received = _take(fd, reader, received, upload.size_bytes)
+        if received < upload.size_bytes:
+            return Progress(upload.id, upload.path, upload.size_bytes, received, None)
+        return _finish(site, actor, upload, fd)
+
+
+def _take(fd: int, reader: BodyReader, received: int, size_bytes: int) -> int:
+    window = memoryview(bytearray(WINDOW_BYTES))
+    os.lseek(fd, received, os.SEEK_SET)
+    with refusing_when_full():
+        while got := reader.read_into(window):
+            if received + got > size_bytes:
+                raise PartTooLong(size_bytes)
+            rest = window[:got]
+            while rest:
+                written = os.write(fd, rest)
+                rest = rest[written:]
+            received += got
+    return received
+
+
+def _finish(site: Site, actor: Actor, upload: Upload, fd: int) -> Progress:
+    found = _hash(fd)
+    if upload.size_bytes > ALWAYS_LARGE_BYTES:
+        files.place_plain(
+            site, actor, upload.repo_id, part_path(site, upload.id), found=found, total=upload.size_bytes
+        )
+    site.db.write(store.set_digest, upload.id, found)
+    if upload.size_bytes > ALWAYS_LARGE_BYTES:
+        part_path(site, upload.id).unlink(missing_ok=True)
+    return Progress(upload.id, upload.path, upload.size_bytes, upload.size_bytes, found)
+
+
+def _hash(fd: int) -> Sha256:
+    hasher, window = hashlib.sha256(), memoryview(bytearray(WINDOW_BYTES))
+    os.lseek(fd, 0, os.SEEK_SET)
+    while got := os.readv(fd, [window]):
+        hasher.update(window[:got])
+    return Sha256(hasher.hexdigest())
+
+
+def give_up(site: Site, actor: Actor, ids: Sequence[str]) -> int:
+    """Forget uploads and their bytes; returns how many there were."""
+    if actor.account_id is None:
+        return 0
+    found = site.db.read(store.find_uploads, actor.account_id, list(ids))
+    forget(site, found)
+    return len(found)
+
+
+def get_complete(site: Site, actor: Actor, repo: Repository, ids: Sequence[str]) -> list[Upload]:
+    """The uploads a commit may take, in the order of ``ids``.
+
+    Raises:
+        UploadNotFound: one is not the actor's, or was for another repository.
+        UploadIncomplete: one is not whole.
+    """
+    if actor.account_id is None:
+        raise UploadNotFound
+    found = site.db.read(store.find_uploads, actor.account_id, list(ids))
+    chosen = []
+    for upload_id in ids:
+        upload = found.get(upload_id)
+        if upload is None or upload.repo_id != repo.id:
+            raise UploadNotFound
+        if upload.sha256 is None:
+            raise UploadIncomplete(upload.path, _progress(site, upload).received_bytes, upload.size_bytes)
+        chosen.append(upload)
+    return chosen
+
+
+def forget(site: Site, ids: Iterable[str]) -> None:
+    """Rows first, then bytes: a crash between leaves a part file for the collector."""
+    gone = list(ids)
+    site.db.write(store.delete_uploads, gone)
+    for upload_id in gone:
+        part_path(site, upload_id).unlink(missing_ok=True)
+
+
+def collect(site: Site, *, now: datetime | None = None) -> int:
+    """Give up what nobody has gone on with, and part files without a row; returns how many files went."""
+    now = now or utcnow()
+    old = site.db.read(store.list_older, now - timedelta(days=KEPT_DAYS), limit=1000)
+    forget(site, old)
+    names = [path.name for path in _folder(site).iterdir() if _age_s(path, now) > 3600]
+    orphans = set(names) - site.db.read(store.existing_ids, names)
+    for name in orphans:
+        (_folder(site) / name).unlink(missing_ok=True)
+    return len(old) + len(orphans)
+
+
+def part_path(site: Site, upload_id: str) -> Path:
+    """Where the bytes of an upload lie until they take their place."""
+    return _folder(site) / upload_id
+
+
+def _folder(site: Site) -> Path:
+    folder = site.blobs.root / "uploads"  # beside the blobs: taking their place is then a link, not a copy
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _age_s(path: Path, now: datetime) -> float:
+    try:
+        return now.timestamp() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _get(site: Site, actor: Actor, upload_id: str) -> Upload:
+    if actor.account_id is None:
+        raise UploadNotFound
+    found = site.db.read(store.find_uploads, actor.account_id, [upload_id]).get(upload_id)
+    if found is None:
+        raise UploadNotFound
+    return found
+
+
+def _progress(site: Site, upload: Upload) -> Progress:
+    received = upload.size_bytes
+    if upload.sha256 is None:
+        try:
+            received = part_path(site, upload.id).stat().st_size
+        except FileNotFoundError:
+            received = 0
+    return Progress(upload.id, upload.path, upload.size_bytes, received, upload.sha256)
+
+
+@contextmanager
+def _open_part(site: Site, upload: Upload) -> Iterator[int]:
+    """The part file, for one writer at a time."""
+    fd = os.open(part_path(site, upload.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise UploadBusy from exc
+        yield fd
+    finally:
+        os.close(fd)
