@@ -34,16 +34,14 @@ def roll_downloads(site: Site, *, now: datetime | None = None) -> int:
     """Make ``repository.n_downloads`` the sum of the last thirty days again; returns how many changed."""
     first = ((now or utcnow()) - timedelta(days=SHOWN_DAYS - 1)).date()
     with site.db.reading() as tx:
-        sums = dict(
-            tx.execute(
-                select(download_day.c.repo_id, func.sum(download_day.c.n))
-                .where(download_day.c.day >= first)
-                .group_by(download_day.c.repo_id)
-            ).tuples()
+        rows = tx.execute(
+            select(download_day.c.repo_id, func.sum(download_day.c.n))
+            .where(download_day.c.day >= first)
+            .group_by(download_day.c.repo_id)
         )
-        shown = dict(
-            tx.execute(select(repository.c.id, repository.c.n_downloads).where(repository.c.n_downloads > 0)).tuples()
-        )
+        sums: dict[int, int] = {repo_id: int(n) for repo_id, n in rows}
+        rows = tx.execute(select(repository.c.id, repository.c.n_downloads).where(repository.c.n_downloads > 0))
+        shown: dict[int, int] = dict(tuple(row) for row in rows)
     changed = [repo_id for repo_id in shown.keys() | sums.keys() if shown.get(repo_id, 0) != sums.get(repo_id, 0)]
     for batch in _batches(changed):
         site.db.write(_sum_again, batch, first)
@@ -76,11 +74,8 @@ def update_trending(site: Site, *, now: datetime | None = None) -> int:
         fetched: dict[int, float] = defaultdict(float)
         for row in tx.execute(select(download_day).where(download_day.c.day >= since.date())):
             fetched[row.repo_id] += row.n * _weight((now.date() - row.day).days)
-        shown = dict(
-            tx.execute(
-                select(repository.c.id, repository.c.trending_score).where(repository.c.trending_score > 0)
-            ).tuples()
-        )
+        rows = tx.execute(select(repository.c.id, repository.c.trending_score).where(repository.c.trending_score > 0))
+        shown: dict[int, float] = dict(tuple(row) for row in rows)
     scores = {
         repo_id: round(LIKE_WEIGHT * likes.get(repo_id, 0.0) + math.log2(1 + fetched.get(repo_id, 0.0)), 2)
         for repo_id in likes.keys() | fetched.keys() | shown.keys()
