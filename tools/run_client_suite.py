@@ -22,8 +22,12 @@ from pathlib import Path
 import orjson
 
 VERSION = "2.4.0"
-PEOPLE = {"USER": "dummy-hub-user", "OTHER_USER": "DVUser", "ENTERPRISE_USER": "EnterpriseAdmin"}
-ORGANISATIONS = {"EnterpriseOrgPrivate": "EnterpriseAdmin", "valid_org_hub": "dummy-hub-user"}
+PEOPLE = {"USER": "dummy-hub-user", "OTHER_USER": "DVUser", "ENTERPRISE_USER": "EnterpriseAdmin", "WATCHED": "julien-c"}
+ORGANISATIONS = {
+    "EnterpriseOrgPrivate": "EnterpriseAdmin",
+    "valid_org_hub": "dummy-hub-user",
+    "HuggingFaceH4": "julien-c",
+}
 FILES = (
     "test_hf_api.py",
     "test_file_download.py",

@@ -72,6 +72,7 @@ def routes() -> list[Route]:
         "headwater.hub.lfs.door",
         "headwater.hub.git.door",
         "headwater.hub.xet.door",
+        "headwater.hub.huggingface.unserved",  # answers what is left below /api, so it comes after all that serve there
         "headwater.hub.pages",
     ):
         found += find_part(door, "ROUTES") or []

@@ -9,12 +9,11 @@ from headwater.hub.huggingface import (
     listing,
     refs,
     repos,
-    unserved,
 )
 from headwater.hub.huggingface.errors import refuse
 from headwater.web import Route
 
-# ``unserved`` answers what is left of the known calls, so it comes last.
+# What is left of the known calls is answered by ``unserved``, after the doors of LFS and Xet.
 ROUTES: list[Route] = [
     *repos.ROUTES,
     *listing.ROUTES,
@@ -24,6 +23,5 @@ ROUTES: list[Route] = [
     *refs.ROUTES,
     *large_files.ROUTES,
     *community.ROUTES,
-    *unserved.ROUTES,
 ]
 DIALECTS = {"hf": refuse}

@@ -75,3 +75,8 @@ ROUTES = [
     for pattern, what in FAMILIES.items()
     for method in METHODS
 ]
+ROUTES += [
+    Route(method, "/api/{type:models|datasets|spaces}/{rest*}", no_such_repository, Access.READ, "hf")
+    for method in METHODS
+]
+ROUTES.append(Route("GET", "/{name}/resolve/{rev}/{path*}", no_such_file, Access.READ, "hf"))
