@@ -59,12 +59,16 @@ class LiveApp:
 
     def _wait_until_it_answers(self) -> None:
         path, deadline = self.data / "server.json", time.monotonic() + START_S
-        while not path.exists():
+        while True:
+            # An earlier server that was killed may have left its own file.
+            written = orjson.loads(path.read_bytes()) if path.exists() else {}
+            if written.get("pid") == self.process.pid:
+                break
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
                 raise AssertionError(f"the server did not start:\n{self.log()}")
             time.sleep(0.01)
-        self.url: str = orjson.loads(path.read_bytes())["url"]
+        self.url: str = written["url"]
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")

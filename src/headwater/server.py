@@ -35,7 +35,7 @@ from headwater.web.site import Site
 
 log = structlog.get_logger("headwater.server")
 
-DRAIN_S = 6.0  # requests may finish for so long after a stop was asked for
+DRAIN_S = 5.0  # requests may finish for so long after a stop was asked for
 KILL_S = 9.0  # after which what still runs is ended: the promise is 10 seconds
 LONGEST_PAUSE_S = 30.0  # between restarts of a worker that keeps dying
 BACKLOG = 1024
