@@ -8,6 +8,7 @@ from headwater.hub.repos.service import (
     change_settings,
     create_repository,
     delete_repository,
+    list_all,
     list_owned,
     move_repository,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "create_repository",
     "delete_repository",
     "duplicate_repository",
+    "list_all",
     "list_owned",
     "move_repository",
 ]

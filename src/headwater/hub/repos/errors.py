@@ -28,7 +28,7 @@ class NameLeadsOn(HeadwaterError):
 
 
 class BadSetting(HeadwaterError):
-    code = "bad_setting"
+    code = "bad_repository_setting"
     kind = Kind.BAD_INPUT
 
     def __init__(self, key: str, value: object, allowed: str) -> None:

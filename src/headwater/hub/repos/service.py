@@ -20,7 +20,7 @@ from headwater.hub.repos import store
 from headwater.hub.repos.attributes import default_attributes
 from headwater.hub.repos.authors import author_of
 from headwater.hub.repos.errors import BadSetting, NameLeadsOn, TargetTaken
-from headwater.kernel import Actor, Page, decode_cursor, encode_cursor, utcnow
+from headwater.kernel import AccountId, Actor, BadCursor, Page, decode_cursor, encode_cursor, utcnow
 from headwater.web import Site
 
 FIRST_MESSAGE = "initial commit"
@@ -228,8 +228,27 @@ def list_owned(
     owner = accounts.find_account(tx, owner_name or actor.name)
     if owner is None or not accounts.allows(tx, actor, Action.READ, on=Resource(owner_id=owner.id, is_private=True)):
         raise NotAllowed(f"There is no namespace {owner_name!r} that you belong to.")
+    return _page(tx, owner.id, cursor, limit)
+
+
+def list_all(
+    tx: Tx, actor: Actor, owner_name: str | None, *, cursor: str | None = None, limit: int = 100
+) -> Page[Repository]:
+    """Every repository of the site, or of one owner, for its administrators.
+
+    Raises:
+        NotSignedIn, NotAllowed, AccountNotFound.
+    """
+    accounts.require(tx, actor, Action.MANAGE_SITE, on=None)
+    owner = None if owner_name is None else accounts.get_account(tx, owner_name)
+    return _page(tx, None if owner is None else owner.id, cursor, limit)
+
+
+def _page(tx: Tx, owner_id: AccountId | None, cursor: str | None, limit: int) -> Page[Repository]:
     after_id = decode_cursor(cursor) if cursor else 0
-    found = store.list_owned(tx, owner.id, after_id=after_id, limit=limit + 1)
+    if not isinstance(after_id, int):
+        raise BadCursor
+    found = store.list_repositories(tx, owner_id, after_id=after_id, limit=limit + 1)
     more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
     return Page(found[:limit], more)
 

@@ -87,12 +87,9 @@ def delete_repository(tx: Tx, repo_id: RepoId, now: datetime) -> None:
     tx.execute(delete(ref).where(ref.c.repo_id == repo_id))
 
 
-def list_owned(tx: Tx, owner_id: AccountId, *, after_id: int, limit: int) -> list[Repository]:
-    """All of one owner's repositories, in the order they were made."""
-    rows = tx.execute(
-        select(repository)
-        .where(repository.c.owner_id == owner_id, repository.c.deleted_at.is_(None), repository.c.id > after_id)
-        .order_by(repository.c.id)
-        .limit(limit)
-    )
-    return [from_row(row) for row in rows]
+def list_repositories(tx: Tx, owner_id: AccountId | None, *, after_id: int, limit: int) -> list[Repository]:
+    """All of one owner's repositories, or (None) everybody's, in the order they were made."""
+    query = select(repository).where(repository.c.deleted_at.is_(None), repository.c.id > after_id)
+    if owner_id is not None:
+        query = query.where(repository.c.owner_id == owner_id)
+    return [from_row(row) for row in tx.execute(query.order_by(repository.c.id).limit(limit))]
