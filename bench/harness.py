@@ -102,7 +102,7 @@ def free_port() -> int:
 
 def cli(*args: str, data: Path, stdin: str | None = None) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "headwater.cli", *args, "--data", str(data)],
+        [sys.executable, "-m", "headwater", *args, "--data", str(data)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -118,7 +118,7 @@ def headwater(folder: Path) -> Iterator[Headwater]:
     """Start a site with default workers and a user ``ada``; end it afterwards."""
     data = folder / "data"
     process = subprocess.Popen(
-        [sys.executable, "-m", "headwater.cli", "up", "--data", str(data), "--port", "0"],
+        [sys.executable, "-m", "headwater", "up", "--data", str(data), "--port", "0"],
         stdout=(folder / "headwater.log").open("wb"),
         stderr=subprocess.STDOUT,
     )

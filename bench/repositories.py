@@ -184,12 +184,14 @@ def start_up(report: h.Report, rounds: int) -> None:
         with h.workspace() as folder:
             start = time.perf_counter()
             process = subprocess.Popen(
-                [h.sys.executable, "-m", "headwater.cli", "up", "--data", str(folder / "data"), "--port", "0"],
+                [h.sys.executable, "-m", "headwater", "up", "--data", str(folder / "data"), "--port", "0"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
             facts = folder / "data/server.json"
             while not facts.exists():
+                if process.poll() is not None or time.perf_counter() - start > 30:
+                    raise RuntimeError("the server did not start")
                 time.sleep(0.005)
             httpx.get(json.loads(facts.read_text())["url"]).raise_for_status()
             walls.append(time.perf_counter() - start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +15,8 @@ from headwater.queue import jobs
 
 Handler = Callable[[Any, dict[str, Any]], None]
 
-POLL_S = 0.25
+POLL_S = 0.2
+LOOK_AGAIN_S = 2.0  # for jobs whose time comes without anything being written
 _log = logging.getLogger("headwater.queue")
 
 
@@ -68,14 +70,21 @@ class Runner:
 
     def run_forever(self, stop: threading.Event) -> None:
         """Run until ``stop`` is set; a running job is finished first."""
+        seen, looked_at = -1, 0.0
         while not stop.is_set():
             try:
+                version, now = self.db.version(), time.monotonic()
+                if version == seen and now - looked_at < LOOK_AGAIN_S:
+                    stop.wait(POLL_S)
+                    continue
+                seen, looked_at = version, now
                 busy = self.run_one()
             except Exception:  # noqa: BLE001 -- the database may be busy or full; the loop must outlive it
                 _log.exception("queue.stumbled")
                 busy = False
-            if not busy:
                 stop.wait(POLL_S)
+            if busy:
+                seen = -1
 
     def _hold(self, job_id: Any, stop: threading.Event) -> None:
         while not stop.wait(jobs.LEASE_S / 3):
