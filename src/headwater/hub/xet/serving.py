@@ -203,7 +203,9 @@ def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> 
     Raises:
         ChunkUnknown: nothing that this asker may know of.
     """
-    found = site.db.write(_promise_around, grant, digest, now)
+    # Most chunks asked about are unknown: only a promise needs the writer.
+    names = site.db.read(_usable_around, grant, digest)
+    found = site.db.write(_promise, grant, names, now) if names else []
     if not found:
         raise ChunkUnknown
     told: list[tuple[XetHash, XorbIndex]] = [(x.hash, _index(site.blobs, x)) for x in found]
@@ -211,18 +213,22 @@ def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> 
     return build_dedup_shard(told, created=created, expires=created + int(DEDUP_LIFETIME.total_seconds()))
 
 
-def _promise_around(tx: Tx, grant: CasGrant, digest: str, now: datetime) -> list[Xorb]:
+def _usable_around(tx: Tx, grant: CasGrant, digest: str) -> list[XetHash]:
     access.get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)
     for xet_hash, number in store.find_chunk(tx, digest, limit=DEDUP_FILES):
         terms = store.find_terms(tx, xet_hash)
-        if not store.find_usable(tx, grant, [terms[number].xorb]):
-            continue
-        names = list(dict.fromkeys(term.xorb for term in terms[number:]))[:DEDUP_XORBS]
-        usable = store.find_usable(tx, grant, names)
-        store.promise(tx, usable, now)
-        store.insert_holders(tx, grant, usable, now)
-        return list(usable.values())
+        if store.find_usable(tx, grant, [terms[number].xorb]):
+            names = list(dict.fromkeys(term.xorb for term in terms[number:]))[:DEDUP_XORBS]
+            return list(store.find_usable(tx, grant, names))
     return []
+
+
+def _promise(tx: Tx, grant: CasGrant, names: list[XetHash], now: datetime) -> list[Xorb]:
+    """Those that are still there and theirs to read, kept for weeks from now."""
+    usable = store.find_usable(tx, grant, names)
+    store.promise(tx, usable, now)
+    store.insert_holders(tx, grant, usable, now)
+    return list(usable.values())
 
 
 def _index(blobs: BlobFolder, xorb: Xorb) -> XorbIndex:
