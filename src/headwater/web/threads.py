@@ -29,12 +29,12 @@ def _pool(name: str) -> ThreadPoolExecutor:
         return found
 
 
-async def run_in(name: str, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in(name: str, act: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """``act(...)`` on a thread of that kind, with the request's log context."""
     bound = functools.partial(contextvars.copy_context().run, act, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_pool(name), bound)
 
 
-async def in_thread(act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_thread(act: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """``act(...)`` on a thread that may wait for disk and database."""
     return await run_in("act", act, *args, **kwargs)
