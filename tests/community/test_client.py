@@ -107,7 +107,8 @@ def test_a_stranger_proposes_and_the_owner_merges(repo_id, ada, bob):
     with open(ada.hf_hub_download(repo_id, "weights.bin"), "rb") as file:
         assert file.read() == b"\0" * 100
     assert status_of(lambda: ada.change_discussion_status(repo_id, 1, "closed")) == 409
-    assert status_of(lambda: bob.create_commit(repo_id, add, commit_message="More", revision="refs/pr/1")) == 403
+    more = [CommitOperationAdd("more.txt", b"two\n")]
+    assert status_of(lambda: bob.create_commit(repo_id, more, commit_message="More", revision="refs/pr/1")) == 403
 
 
 def test_a_commit_opens_a_pull_request_by_itself(repo_id, bob):

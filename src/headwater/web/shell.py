@@ -240,6 +240,9 @@ class Form:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def names(self) -> list[str]:
+        return list(self._values)
+
     def all(self, name: str) -> list[str]:
         return list(self._values.get(name, ()))
 

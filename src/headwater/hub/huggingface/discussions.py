@@ -9,11 +9,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.accounts import Account
+from headwater import accounts
+from headwater.accounts import Account, Action
+from headwater.hub.access import get_repository
 from headwater.hub.community import discussions as service
 from headwater.hub.community import pulls
 from headwater.hub.community.errors import BadField, DiscussionNotFound
 from headwater.hub.community.models import Discussion, DiscussionFilter, Event, EventKind, Status
+from headwater.hub.community.rendering import Renderer
 from headwater.hub.huggingface import fields
 from headwater.hub.huggingface.errors import NotServed
 from headwater.hub.models import RepoKind, RepoName, Repository
@@ -180,13 +183,14 @@ def _read_detail(site: Site, actor: Actor, target: Target, *, with_diff: bool) -
     discussion = detail.discussion
     answer = _summary(site, detail.repo, discussion, detail.people)
     pushed = pulls.expand_commits(site, detail.repo, detail.events)
+    renderer = Renderer(detail.repo)
     events: list[dict[str, Any]] = []
     for event in detail.events:
         if event.kind is not EventKind.COMMIT:
-            events.append(_event(site, event, detail.people))
+            events.append(_event(site, event, detail.people, renderer))
             continue
         for at, info in enumerate(pushed.get(event.id, [])):
-            told = _event(site, event, detail.people)
+            told = _event(site, event, detail.people, renderer)
             # One push may bring several commits, and an id must not come twice.
             told["id"] = event.public_id if at == 0 else f"{event.public_id[:8]}{info.oid[:16]}"
             told["data"] = {"subject": info.title, "oid": info.oid}
@@ -204,16 +208,17 @@ def _read_detail(site: Site, actor: Actor, target: Target, *, with_diff: bool) -
 
 
 async def _answer_event(request: Request, key: str, event: Event) -> Response:
-    return JsonResponse({key: await call(request, _read_event, event)})
+    return JsonResponse({key: await call(request, _read_event, Target.of(request), event)})
 
 
-def _read_event(site: Site, _actor: Actor, event: Event) -> dict[str, Any]:
+def _read_event(site: Site, actor: Actor, target: Target, event: Event) -> dict[str, Any]:
     ids = {event.author_id, *(edit.author_id for edit in event.edits)}
     if event.edited_by is not None:
         ids.add(event.edited_by)
-    from headwater import accounts
-
-    return _event(site, event, site.db.read(accounts.get_accounts, ids))
+    with site.db.reading() as tx:
+        repo = get_repository(tx, actor, target.kind, target.name, Action.READ)
+        people = accounts.get_accounts(tx, ids)
+    return _event(site, event, people, Renderer(repo))
 
 
 def _summary(
@@ -233,7 +238,7 @@ def _summary(
     }
 
 
-def _event(site: Site, event: Event, people: Mapping[AccountId, Account]) -> dict[str, Any]:
+def _event(site: Site, event: Event, people: Mapping[AccountId, Account], renderer: Renderer) -> dict[str, Any]:
     author = author_json(site, people.get(event.author_id))
     told: dict[str, Any] = {
         "id": event.public_id,
@@ -250,7 +255,7 @@ def _event(site: Site, event: Event, people: Mapping[AccountId, Account]) -> dic
             "hiddenBy": "" if event.hidden_by is None else author_json(site, people.get(event.hidden_by))["name"],
             "latest": {
                 "raw": event.body,
-                "html": render(event.body),
+                "html": renderer.render(event.body),
                 "updatedAt": to_iso(event.edited_at or event.created_at),
                 "author": editor,
             },
@@ -265,13 +270,6 @@ def _event(site: Site, event: Event, people: Mapping[AccountId, Account]) -> dic
             ],
         }
     return told
-
-
-def render(text: str) -> str:
-    """A comment's markdown as safe HTML."""
-    from headwater.hub import markdown
-
-    return str(markdown.render(text, link_base=None))
 
 
 def author_json(site: Site, account: Account | None) -> dict[str, Any]:

@@ -2,7 +2,21 @@
 
 from pathlib import Path
 
-from headwater.hub.pages import blob, create, edit, files, history, home, listing, record, refs, repository, settings, upload
+from headwater.hub.pages import (
+    blob,
+    community,
+    create,
+    edit,
+    files,
+    history,
+    home,
+    listing,
+    record,
+    refs,
+    repository,
+    settings,
+    upload,
+)
 from headwater.hub.pages.addresses import PREFIXES
 from headwater.hub.pages.doors import show
 from headwater.hub.pages.likes import change as change_like
@@ -58,4 +72,5 @@ ROUTES = [
     Route("GET", "/-/uploads/{id}", upload.ask, Access.SELF, "api"),
     Route("PUT", "/-/uploads/{id}", upload.append, Access.SELF, "api"),
     *(route for prefix in PREFIXES for route in _of_repository(prefix)),
+    *community.ROUTES,
 ]

@@ -17,12 +17,11 @@ from headwater.db import Tx
 from headwater.hub.community import discussions, pulls
 from headwater.hub.community.errors import DiscussionNotFound
 from headwater.hub.community.models import Discussion, DiscussionFilter, Event, EventKind, Status
+from headwater.hub.community.rendering import Renderer
 from headwater.hub.git import CommitInfo, GitStore
-from headwater.hub.models import Repository
 from headwater.hub.pages.doors import leads_on
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.pages.history import DiffView, show_diff
-from headwater.hub.pages.repository import link_base
 from headwater.kernel import AccountId, Actor, HeadwaterError, Kind, utcnow
 from headwater.web import Access, Route, Site, shell
 
@@ -31,6 +30,7 @@ KINDS: Mapping[str, bool | None] = {"all": None, "discussion": False, "pull": Tr
 STATES = ("open", "closed", "all")
 SHOWN_AGAIN = (Kind.BAD_INPUT, Kind.CONFLICT, Kind.UNPROCESSABLE, Kind.TOO_LARGE)
 FORM_LIMIT_BYTES = 512 * 1024
+NO_HTML = Markup()
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Entry:
     kind: str
     event: Event
     author: Account | None
-    html: Markup = Markup()
+    html: Markup = NO_HTML
     commits: Sequence[CommitInfo] = ()
     may_edit: bool = False
     may_hide: bool = False
@@ -228,6 +228,7 @@ def load_talk(
             is_base_gone=changes.base is None,
             clone=f"git fetch {site.base_url}/{repo.path} {discussion.ref}:pr/{num}\ngit switch pr/{num}",
         )
+    renderer = Renderer(repo)
     diff = None
     if changes is not None and changes.diff is not None:
         diff = show_diff(changes.diff, head, changes.head)
@@ -237,7 +238,7 @@ def load_talk(
         href=f"{head.of('discussions')}/{num}",
         author=detail.people.get(discussion.author_id),
         entries=[
-            _entry(event, repo, detail, actor, pushed.get(event.id, ()), is_opening=at == 0)
+            _entry(event, renderer, detail, actor, pushed.get(event.id, ()), is_opening=at == 0)
             for at, event in enumerate(detail.events)
             if event.kind is not EventKind.COMMIT or pushed.get(event.id)
         ],
@@ -256,7 +257,7 @@ def load_talk(
 
 def _entry(
     event: Event,
-    repo: Repository,
+    renderer: Renderer,
     detail: discussions.Detail,
     actor: Actor,
     commits: Sequence[CommitInfo],
@@ -271,7 +272,7 @@ def _entry(
             "comment",
             event,
             author,
-            html=render(event.body, repo) if is_shown else Markup(),
+            html=Markup(renderer.render(event.body)) if is_shown else NO_HTML,  # noqa: S704 - cleaned by hub.markdown
             may_edit=is_own and is_shown and detail.may_discuss,
             may_hide=(is_own or detail.may_write) and is_shown and detail.may_discuss,
             is_opening=is_opening,
@@ -281,13 +282,6 @@ def _entry(
     if event.kind is EventKind.TITLE_CHANGE:
         return Entry("title", event, author)
     return Entry("commits", event, author, commits=commits)
-
-
-def render(text: str, repo: Repository) -> Markup:
-    """A comment's markdown; its relative links stand on the repository's files."""
-    from headwater.hub import markdown
-
-    return Markup(markdown.render(text, link_base=link_base(repo)))  # noqa: S704 - cleaned by hub.markdown
 
 
 def short_name(ref: str) -> str:
