@@ -19,7 +19,7 @@ from headwater.kernel import AccountId, Actor, utcnow
 from headwater.web import Site
 
 AUTHOR = {"author_name": "Ada", "author_email": "ada@example.org"}
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture

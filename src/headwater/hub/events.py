@@ -12,6 +12,8 @@ from headwater.kernel import Actor, CommitId
 
 INDEX_REPOSITORY = "hub.index_repository"
 BUILD_LAST_CHANGED = "hub.build_last_changed"
+MERGE_PACKS = "hub.merge_packs"
+PRUNE_REPOSITORY = "hub.prune_repository"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MAX_HANDLES = 64
 MAX_TREE_BYTES = 16 << 20
 VERSION_FILE = "headwater-version"
+ORPHAN = ".orphan"  # what the collector sets aside; see collector.remove_orphans
 
 _CONFIG = """\
 [core]
@@ -59,16 +60,30 @@ class PackMissing(OSError):
 
 @dataclass
 class Handle:
-    """An open cache folder in this process. Shared by threads: pygit2's calls on it hold the interpreter's lock."""
+    """An open cache folder in this process. Shared by threads: pygit2's calls on it hold the interpreter's lock.
+
+    ``fd`` keeps the folder's inode number from being given to another while this is in use.
+    """
 
     folder: Path
-    inode: int
+    fd: int
     head: store.Head
     refs: dict[str, str]
     odb: Any
     touched_at: float = 0.0
     _repo: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder is still the one at its path."""
+        try:
+            return os.fstat(self.fd).st_ino == self.folder.stat().st_ino
+        except FileNotFoundError:
+            return False
 
     def repo(self) -> Any:
         """The whole ``pygit2.Repository``, opened when history or diffs are asked for."""
@@ -129,21 +144,15 @@ class GitStore:
             RepositoryNotFound: deleted meanwhile.
         """
         for _ in range(5):
-            head = self.db.read(store.read_head, repo_id)
-            handle = self._current(repo_id, head)
+            handle, head, refs = self._current(repo_id)
             fd = _lock_folder(handle)
             if fd is not None:
                 _touch(handle)
                 break
             self.forget(repo_id)  # evicted since; make it again
         else:
-            raise OSError(
-                f"the cache of repository {repo_id} vanishes as soon as it is made; is {self.cache_dir} shared?"
-            )
+            raise OSError(f"the cache of repository {repo_id} goes as soon as it is made; is {self.cache_dir} shared?")
         try:
-            refs = handle.refs
-            if handle.head.version != head.version:  # an older snapshot is being read; objects are all here
-                refs = self.db.read(store.read_refs, repo_id)
             yield Snapshot(self, repo_id, head, refs, handle, fd)
         finally:
             os.close(fd)
@@ -156,19 +165,26 @@ class GitStore:
     def folder_of(self, repo_id: RepoId, prune_epoch: int) -> Path:
         return self.cache_dir / f"{repo_id % 256:02x}" / f"{repo_id}-{prune_epoch}.git"
 
-    def _current(self, repo_id: RepoId, head: store.Head) -> Handle:
+    def _current(self, repo_id: RepoId) -> tuple[Handle, store.Head, dict[str, str]]:
+        """An open folder that holds all of a version, which version, and its refs."""
         with self._lock:
             handle = self._handles.get(repo_id)
             if handle is not None:
                 self._handles.move_to_end(repo_id)
-        if handle is None or handle.head.prune_epoch < head.prune_epoch or handle.head.version < head.version:
-            handle = self._sync(repo_id, handle)
-            with self._lock:
-                self._handles[repo_id] = handle
-                self._handles.move_to_end(repo_id)
-                while len(self._handles) > MAX_HANDLES:
-                    self._handles.popitem(last=False)
-        return handle
+        with self.db.reading() as tx:
+            head = store.read_head(tx, repo_id)
+            if handle is not None and handle.head == head:
+                return handle, head, handle.refs
+            if handle is not None and handle.head.version > head.version:
+                # An older transaction is being read. The folder holds all of it but what was pruned since.
+                return handle, head, store.read_refs(tx, repo_id)
+        handle = self._sync(repo_id, handle)
+        with self._lock:
+            self._handles[repo_id] = handle
+            self._handles.move_to_end(repo_id)
+            while len(self._handles) > MAX_HANDLES:
+                self._handles.popitem(last=False)
+        return handle, handle.head, handle.refs
 
     def _sync(self, repo_id: RepoId, before: Handle | None) -> Handle:
         lock_path = self.cache_dir / f"{repo_id % 256:02x}" / f"{repo_id}.lock"
@@ -177,35 +193,36 @@ class GitStore:
                 state = self.db.read(store.read_state, repo_id)
                 folder = self.folder_of(repo_id, state.head.prune_epoch)
                 try:
-                    removed = self._update(folder, repo_id, state)
+                    self._update(folder, repo_id, state)
                     break
                 except PackMissing:
                     if attempt == 4:
                         raise
-            inode = folder.stat().st_ino
-        keeps = before is not None and not removed and before.inode == inode
-        handle = Handle(folder, inode, state.head, state.refs, before.odb if keeps else open_odb(folder))  # type: ignore[union-attr]
-        if keeps:
-            handle._repo = before._repo  # type: ignore[union-attr]  # noqa: SLF001
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if before is None or before.folder != folder or not before.is_current:
+            return Handle(folder, fd, state.head, state.refs, open_odb(folder))
+        # Packs were only added; libgit2 looks for new ones when it misses an object.
+        handle = Handle(folder, fd, state.head, state.refs, before.odb)
+        handle._repo = before._repo  # noqa: SLF001
         return handle
 
-    def _update(self, folder: Path, repo_id: RepoId, state: store.State) -> bool:
-        """Bring the folder to ``state`` unless it is further; whether files were taken away."""
+    def _update(self, folder: Path, repo_id: RepoId, state: store.State) -> None:
+        """Bring the folder to ``state`` unless it is further."""
         cached = self._read_version(folder)
         if cached is not None and cached >= state.head.version:
-            return False
+            return
         if cached is None:
             shutil.rmtree(folder, ignore_errors=True)
             _make_skeleton(folder)
         pack_dir = folder / "objects" / "pack"
+        wanted = {f"pack-{row.name}.idx" for row in state.packs}
         present = {name for name in os.listdir(pack_dir) if name.endswith(".idx")} if cached is not None else set()
-        missing = [row for row in state.packs if f"pack-{row.name}.idx" not in present]
-        self._fetch(repo_id, missing, pack_dir)
+        if present - wanted:
+            _renew(folder, present & wanted)
+            present = {name for name in os.listdir(pack_dir) if name.endswith(".idx")}
+        self._fetch(repo_id, [row for row in state.packs if f"pack-{row.name}.idx" not in present], pack_dir)
         _write_refs(folder, state)
-        retired = present - {f"pack-{row.name}.idx" for row in state.packs}
-        removed = _remove_packs(folder, retired) if retired else False
         self._write_version(folder, state.head.version)
-        return removed
 
     def _fetch(self, repo_id: RepoId, missing: list[store.PackRow], pack_dir: Path) -> None:
         inline = [row for row in missing if row.is_inline]
@@ -241,6 +258,9 @@ class GitStore:
         Folders in use stay. Folders of an older prune epoch go whatever the limit.
         """
         limit = self.limit_bytes if limit_bytes is None else limit_bytes
+        for left_over in self.cache_dir.glob("??/*.gone"):
+            with _flock(left_over.with_name(f"{left_over.name.partition('-')[0]}.lock")):  # not while it is being renewed
+                shutil.rmtree(left_over, ignore_errors=True)
         folders = sorted(_measure(self.cache_dir), key=lambda f: f.used_at)
         newest: dict[str, int] = {}
         for f in folders:
@@ -294,16 +314,11 @@ def _evict(folder: Path) -> bool:
 
 def _lock_folder(handle: Handle) -> int | None:
     """A shared lock on the folder, or None if it is no longer the one that was opened."""
-    try:
-        fd = os.open(handle.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle.fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
-        if os.fstat(fd).st_ino == handle.inode and os.stat(handle.folder).st_ino == handle.inode:
+        if handle.is_current:
             return fd
-    except FileNotFoundError:
-        pass
     except BaseException:
         os.close(fd)
         raise
@@ -376,18 +391,24 @@ def _peel_tags(folder: Path, refs: dict[str, str]) -> dict[str, str]:
     return peeled
 
 
-def _remove_packs(folder: Path, indexes: set[str]) -> bool:
-    """Take away packs that others replace, if nobody reads just now; else the next change does."""
+def _renew(folder: Path, kept: set[str]) -> None:
+    """Make the folder anew without the packs that others replace, if nobody reads it just now; else a later change does.
+
+    A new folder, because whoever has the old one open would go on looking for the packs that went.
+    """
+    doomed = folder.with_name(f"{folder.name}.{os.urandom(6).hex()}.gone")
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not _try_exclusive(fd):
-            return False
-        for name in indexes:
-            (folder / "objects" / "pack" / name).unlink(missing_ok=True)
-            (folder / "objects" / "pack" / name).with_suffix(".pack").unlink(missing_ok=True)
-        return True
+            return
+        folder.rename(doomed)
     finally:
         os.close(fd)
+    _make_skeleton(folder)
+    for idx in kept:
+        for name in (f"{idx.removesuffix('.idx')}.pack", idx):
+            (doomed / "objects" / "pack" / name).rename(folder / "objects" / "pack" / name)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _put_file(path: Path, data: bytes) -> None:
@@ -403,7 +424,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
     except FileExistsError:
         pass
     except FileNotFoundError as exc:
-        raise PackMissing(source.name) from exc
+        try:
+            source.with_name(source.name + ORPHAN).rename(source)
+        except FileNotFoundError:
+            raise PackMissing(source.name) from exc
+        _link_or_copy(source, target)
     except OSError:  # another file system, or one without hard links
         temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         shutil.copyfile(source, temporary)

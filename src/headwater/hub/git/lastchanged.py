@@ -16,7 +16,8 @@ from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
 from headwater.db import Tx
 from headwater.hub.errors import RepositoryNotFound
-from headwater.hub.git import nodes, objects
+from headwater.hub.git import nodes, objects, store
+from headwater.hub.git.errors import RepositoryPruned
 from headwater.hub.git.models import DIRECTORY_MODE, CommitInfo
 from headwater.hub.git.nodes import Content, Node
 from headwater.hub.tables.git import last_changed_node, last_changed_root
@@ -225,7 +226,7 @@ class Builder:
 
     def _flush(self) -> None:
         if self._new_roots:
-            self._db.write(_insert, self._new_nodes, self._new_roots)
+            self._db.write(_insert, self._repo_id, self._snap.prune_epoch, self._new_nodes, self._new_roots)
         for node in self._unwritten.values():
             self._reader.hold(node)
         self._new_nodes, self._new_roots, self._unwritten = [], [], {}
@@ -236,7 +237,11 @@ def _next_number(tx: Tx, repo_id: RepoId) -> int:
     return int(tx.execute(query).scalar() or 0) + 1
 
 
-def _insert(tx: Tx, new_nodes: list[dict[str, Any]], new_roots: list[dict[str, Any]]) -> None:
+def _insert(
+    tx: Tx, repo_id: RepoId, epoch: int, new_nodes: list[dict[str, Any]], new_roots: list[dict[str, Any]]
+) -> None:
+    if store.read_head(tx, repo_id).prune_epoch != epoch:
+        raise RepositoryPruned  # the nodes these build upon are gone; the job is tried again
     if new_nodes:
         tx.execute(insert(last_changed_node), new_nodes)
     tx.execute(insert_or_ignore(last_changed_root).on_conflict_do_nothing(), new_roots)

@@ -16,11 +16,12 @@ from typing import Any
 
 from sqlalchemy import select
 
+from headwater import queue
 from headwater.blobs import BlobFolder
 from headwater.db import Tx
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
-from headwater.hub.events import RefMove, refs_moved
+from headwater.hub.events import MERGE_PACKS, RefMove, refs_moved
 from headwater.hub.git import store
 from headwater.hub.git.cache import pack_key
 from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
@@ -32,6 +33,7 @@ from headwater.kernel import Actor, CommitId, GitOid, RepoId, Sha256
 from headwater.web import Site
 
 INLINE_BYTES = 64 << 10
+MERGE_EVERY = 32
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ class _Act:
         store.touch_repository(
             tx, repo.id, added_bytes=added, head_commit=head, sets_head=head != repo.head_commit, now=self.now
         )
+        if self.pack is not None and repo.version % MERGE_EVERY == MERGE_EVERY - 1:
+            queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), now=self.now)
         value = None if self.also is None else self.also(tx)
         refs_moved(tx, self.actor, repo, list(self.moves), self.now)
         after = replace(

@@ -173,20 +173,17 @@ def replace_packs(tx: Tx, repo_id: RepoId, retired_ids: Sequence[int], *, pruned
     tx.execute(update(repository).where(repository.c.id == repo_id).values(values))
 
 
-def list_retired(tx: Tx, before: datetime, limit: int = 500) -> list[tuple[int, RepoId, str, bool]]:
-    """Packs retired before a moment, and packs of repositories deleted before it: (id, repository, name, inline)."""
+def delete_retired(tx: Tx, before: datetime, limit: int = 500) -> int:
+    """Delete the rows of packs retired before a moment, and of repositories deleted before it; returns how many went.
+
+    A large pack's files stay, without a row, for the collector to find.
+    """
     gone = select(repository.c.id).where(repository.c.deleted_at < before)
-    query = (
-        select(pack.c.id, pack.c.repo_id, pack.c.name, pack.c.is_inline)
-        .where(or_(pack.c.retired_at < before, pack.c.repo_id.in_(gone)))
-        .limit(limit)
-    )
-    return [(row[0], RepoId(row[1]), row[2], row[3]) for row in tx.execute(query)]
-
-
-def delete_packs(tx: Tx, pack_ids: Sequence[int]) -> None:
-    tx.execute(delete(pack_bytes).where(pack_bytes.c.pack_id.in_(pack_ids)))
-    tx.execute(delete(pack).where(pack.c.id.in_(pack_ids)))
+    query = select(pack.c.id).where(or_(pack.c.retired_at < before, pack.c.repo_id.in_(gone))).limit(limit)
+    ids = [row[0] for row in tx.execute(query)]
+    tx.execute(delete(pack_bytes).where(pack_bytes.c.pack_id.in_(ids)))
+    tx.execute(delete(pack).where(pack.c.id.in_(ids)))
+    return len(ids)
 
 
 def list_crowded(tx: Tx, threshold: int, limit: int = 100) -> list[RepoId]:

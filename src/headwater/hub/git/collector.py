@@ -1,0 +1,199 @@
+"""Packs that pile up, packs that nobody needs, and what should be forgotten.
+
+*Merging* keeps every object and may happen at any time. *Pruning* removes what no ref reaches; it raises the prune
+epoch, so that a push or commit that was checked before it is checked again (storage rules, 1). Neither removes bytes:
+rows go after a grace time, files only once they have been without a row for long.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from headwater import ledger, queue
+from headwater.accounts import Action
+from headwater.db import Tx
+from headwater.hub import access, events
+from headwater.hub.errors import RepositoryNotFound
+from headwater.hub.git import store
+from headwater.hub.git.cache import ORPHAN, GitStore
+from headwater.hub.git.lastchanged import forget_last_changed
+from headwater.hub.git.models import BuiltPack
+from headwater.hub.git.publish import store_pack
+from headwater.hub.git.snapshot import Snapshot
+from headwater.kernel import SYSTEM, Actor, RepoId, utcnow
+from headwater.web import Site
+
+GRACE = timedelta(hours=1)
+ORPHAN_AGE_S = 24 * 3600.0
+CROWDED = 20
+FACTOR = 2
+PRUNE_TRIES = 30
+
+_log = logging.getLogger("headwater.hub.git")
+
+
+def merge_packs(site: Site, payload: dict[str, Any]) -> None:
+    """Job: merge small packs until each is at least twice as large as all smaller ones together; safe to repeat."""
+    repo_id = RepoId(payload["repo_id"])
+    try:
+        with site.part(GitStore).open(repo_id) as snap:
+            state = site.db.read(store.read_state, repo_id)
+            chosen = choose_packs(state.packs)
+            if len(chosen) < 2 or state.head.prune_epoch != snap.prune_epoch:
+                return
+            with tempfile.TemporaryDirectory(prefix="merge-", dir=site.blobs.tmp) as folder:
+                names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
+                built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
+                if built is not None:
+                    inline = store_pack(site.blobs, repo_id, built)
+                    site.db.write(_replace, repo_id, snap.prune_epoch, chosen, built, inline, utcnow())
+    except RepositoryNotFound:
+        return
+
+
+def choose_packs(packs: Sequence[store.PackRow]) -> list[store.PackRow]:
+    """The packs to merge into one: the fewest small ones after which sizes grow geometrically again."""
+    ordered = sorted(packs, key=lambda row: (row.size_bytes, row.id))
+    sums = [0]
+    for row in ordered:
+        sums.append(sums[-1] + row.size_bytes)
+    n = max((i + 1 for i, row in enumerate(ordered) if i and row.size_bytes < FACTOR * sums[i]), default=0)
+    return ordered[:n]
+
+
+def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime | None = None) -> int:
+    """Forget every object that no ref reaches; returns how many are left. The caller has asked for access.
+
+    From now on nobody can read them; their bytes leave the disk by and by, as ``collect`` comes to them.
+
+    Raises:
+        RepositoryNotFound
+    """
+    for _ in range(PRUNE_TRIES):
+        with site.part(GitStore).open(repo_id) as snap, tempfile.TemporaryDirectory(dir=site.blobs.tmp) as folder:
+            built = _pack_objects(snap, Path(folder), ["--all"], "")
+            inline = None if built is None else store_pack(site.blobs, repo_id, built)
+            done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, now or utcnow())
+        if done:
+            with site.part(GitStore).open(repo_id):  # from here on the folder of the old epoch is nobody's
+                pass
+            site.part(GitStore).evict()
+            return 0 if built is None else built.n_objects
+    raise TimeoutError(f"repository {repo_id} changes faster than it can be pruned")
+
+
+def run_prune(site: Site, payload: dict[str, Any]) -> None:
+    """Job: as ``prune_repository``."""
+    try:
+        prune_repository(site, SYSTEM, RepoId(payload["repo_id"]))
+    except RepositoryNotFound:
+        return
+
+
+def collect(site: Site) -> None:
+    """Periodic: have crowded repositories merged, and remove what has been retired or left over long enough."""
+    crowded = site.db.read(store.list_crowded, CROWDED)
+    if crowded:
+        site.db.write(_queue_merges, crowded)
+    while site.db.write(store.delete_retired, utcnow() - GRACE):
+        pass
+    n_orphans = sum(1 for _ in remove_orphans(site))
+    n_evicted = site.part(GitStore).evict()
+    if n_orphans or n_evicted:
+        _log.info("packs.collected", extra={"n_orphans": n_orphans, "n_evicted": n_evicted})
+
+
+def remove_orphans(site: Site, *, age_s: float = ORPHAN_AGE_S) -> Iterator[Path]:
+    """Remove pack files that no row names, in two steps; yields what went.
+
+    A pack may get its row at any moment, even one that lay here without for long: the same push, done again. So a file is
+    first set aside under another name, from where a reader brings it back if there is a row after all, and goes only when
+    it has lain there for as long again.
+    """
+    now = time.time()
+    for folder in _folders(site.blobs.root / "git"):
+        named = site.db.read(store.find_pack_names, RepoId(int(folder.name)))
+        for path in sorted(folder.iterdir()):
+            name = path.name.removesuffix(ORPHAN).partition(".")[0].removeprefix("pack-")
+            if now - path.stat().st_mtime < age_s or (name in named and not path.name.endswith(ORPHAN)):
+                continue
+            if name in named:
+                path.rename(path.with_name(path.name.removesuffix(ORPHAN)))
+            elif path.name.endswith(ORPHAN):
+                path.unlink()
+                yield path
+            else:
+                os.utime(path)
+                path.rename(path.with_name(path.name + ORPHAN))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    if root.is_dir():
+        yield from (path for path in sorted(root.iterdir()) if path.is_dir() and path.name.isdigit())
+
+
+def _pack_objects(snap: Snapshot, folder: Path, args: list[str], stdin: str) -> BuiltPack | None:
+    """Run ``git pack-objects``; None when there was nothing to pack."""
+    fixed = ["pack-objects", "--quiet", "--non-empty", "--delta-base-offset", "--threads=1"]
+    out = snap.run_git(*fixed, *args, str(folder / "pack"), stdin=stdin.encode(), timeout_s=4 * 3600)
+    name = out.decode().strip()
+    if not name:
+        return None
+    data, idx = folder / f"pack-{name}.pack", folder / f"pack-{name}.idx"
+    with data.open("rb") as file:
+        n_objects = int.from_bytes(file.read(12)[8:], "big")
+    return BuiltPack(name, n_objects, data.stat().st_size, idx, data)
+
+
+def _replace(
+    tx: Tx,
+    repo_id: RepoId,
+    epoch: int,
+    chosen: list[store.PackRow],
+    built: BuiltPack,
+    inline: tuple[bytes, bytes] | None,
+    now: datetime,
+) -> None:
+    state = store.read_state(tx, repo_id)
+    live = {row.id for row in state.packs}
+    if state.head.prune_epoch != epoch or not live.issuperset(row.id for row in chosen):
+        return  # pruned, or merged by another; the pack that was made has no row and is collected
+    store.insert_pack(tx, repo_id, built.name, built.size_bytes, built.n_objects, inline, now)
+    store.replace_packs(tx, repo_id, [row.id for row in chosen if row.name != built.name], pruned=False, now=now)
+
+
+def _prune(
+    tx: Tx,
+    actor: Actor,
+    repo_id: RepoId,
+    version: int,
+    built: BuiltPack | None,
+    inline: tuple[bytes, bytes] | None,
+    now: datetime,
+) -> bool:
+    state = store.read_state(tx, repo_id)
+    if state.head.version != version:
+        return False
+    name = None
+    if built is not None:
+        name = built.name
+        store.insert_pack(tx, repo_id, built.name, built.size_bytes, built.n_objects, inline, now)
+    store.replace_packs(tx, repo_id, [row.id for row in state.packs if row.name != name], pruned=True, now=now)
+    forget_last_changed(tx, repo_id)
+    queue.put(tx, events.BUILD_LAST_CHANGED, {"repo_id": repo_id}, unique=str(repo_id), now=now)
+    repo = access.get_repository_by_id(tx, SYSTEM, repo_id, Action.READ)
+    facts = {"epoch": repo.prune_epoch, "n_objects": 0 if built is None else built.n_objects}
+    ledger.record(tx, actor, "repository.pruned", repo.path, facts, private=repo.is_private, repo_id=repo_id, now=now)
+    return True
+
+
+def _queue_merges(tx: Tx, repo_ids: Sequence[RepoId]) -> None:
+    for repo_id in repo_ids:
+        queue.put(tx, events.MERGE_PACKS, {"repo_id": repo_id}, unique=str(repo_id))

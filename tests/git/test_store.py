@@ -1,0 +1,411 @@
+"""The store under random acts, lost caches, many threads and processes, and sudden death."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from headwater.hub import files
+from headwater.hub.errors import BlobNotStored, HeadMoved, RepositoryNotFound, RevisionNotFound
+from headwater.hub.events import RefMove
+from headwater.hub.git import (
+    AddFile,
+    AddPointer,
+    DeleteFile,
+    GitStore,
+    build_commit,
+    collector,
+    merge_commit,
+    publish,
+    store,
+)
+from headwater.hub.git.errors import DefaultBranchStays, RepositoryPruned
+from headwater.hub.git.lastchanged import build_last_changed
+from headwater.hub.git.store import PackRow
+from headwater.hub.models import RepoKind, RepoName
+from headwater.hub.repos import service as repos
+from headwater.kernel import utcnow
+from tests.git.conftest import AUTHOR
+
+
+def n_packs(work) -> int:
+    return len(work.site.db.read(store.read_state, work.repo.id).packs)
+
+
+def lose_cache(work) -> None:
+    shutil.rmtree(work.store.cache_dir)
+
+
+def test_random_acts_keep_what_a_small_model_says(work):
+    """Refs to contents, beside the real thing; after each act all branches read as the model says."""
+    rng = random.Random(7)
+    model: dict[str, dict[str, bytes]] = {"main": {}}
+    for step in range(150):
+        branch = rng.choice(sorted(model))
+        act = rng.choice(
+            ["write"] * 5 + ["branch", "delete", "merge", "pack", "prune", "lose", "evict", "built", "stale"]
+        )
+        if act == "write":
+            path, data = rng.choice(["a", "b", "c/d", "c/e", "f/g/h"]), b"%d" % rng.randint(0, 5)
+            if path in model[branch] and rng.random() < 0.3:
+                work.commit([DeleteFile(path)], branch=branch)
+                del model[branch][path]
+            else:
+                work.commit([AddFile(path, data)], branch=branch)
+                model[branch][path] = data
+        elif act == "branch":
+            name = f"b{step}"
+            with work.open() as snap:
+                head = snap.refs[f"refs/heads/{branch}"]
+            work.branch(name, head)
+            model[name] = dict(model[branch])
+        elif act == "delete" and branch != "main":
+            work.branch(branch, None)
+            del model[branch]
+        elif act == "merge":
+            other = rng.choice(sorted(model))
+            with work.open() as snap:
+                ours, theirs = snap.resolve(branch), snap.resolve(other)
+                work.now += timedelta(seconds=1)
+                result = merge_commit(snap, ours, theirs, title="m", now=work.now, **AUTHOR)
+                if result.built is not None:
+                    move = RefMove(f"refs/heads/{branch}", ours, result.built.commit)
+                    epoch = snap.prune_epoch
+                    publish(work.site, work.actor, work.repo.id, [move], result.built, epoch=epoch, now=work.now)
+            if result.built is not None:
+                with work.open() as snap:
+                    entries = list(snap.iter_files(result.built.commit))
+                    model[branch] = {e.path: snap.read_blob(e.oid) for e in entries if e.path != ".gitattributes"}
+        elif act == "pack":
+            collector.merge_packs(work.site, {"repo_id": work.repo.id})
+        elif act == "prune":
+            collector.prune_repository(work.site, work.actor, work.repo.id)
+        elif act == "lose":
+            lose_cache(work)
+        elif act == "evict":
+            work.store.evict(0)
+        elif act == "built":
+            build_last_changed(work.site, {"repo_id": work.repo.id})
+        elif act == "stale":
+            with work.open() as snap:
+                built = build_commit(
+                    snap, snap.resolve(branch), [AddFile("x", b"?")], title="x", now=work.now, **AUTHOR
+                )
+                move = RefMove(f"refs/heads/{branch}", "1" * 40, built.commit)
+                with pytest.raises(HeadMoved):
+                    publish(work.site, work.actor, work.repo.id, [move], built, epoch=snap.prune_epoch, now=work.now)
+        with work.open() as snap:
+            assert {n.removeprefix("refs/heads/") for n in snap.refs} == set(model)
+            for name, want in model.items():
+                found = {e.path: snap.read_blob(e.oid) for e in snap.iter_files(snap.resolve(name))}
+                found.pop(".gitattributes")
+                assert found == want, (step, act)
+    assert work.git("fsck", "--strict", "--no-dangling") == ""
+
+
+def test_a_lost_cache_loses_nothing(work):
+    commit = work.commit([AddFile("small", b"s"), AddFile("large", os.urandom(300_000))])
+    before = work.git("rev-list", "--objects", "--all")
+    lose_cache(work)
+    assert work.git("rev-list", "--objects", "--all") == before
+    work.store.forget(work.repo.id)
+    lose_cache(work)
+    with work.open() as snap:
+        assert snap.entry(commit, "large").size_bytes == 300_000
+
+
+def test_a_cache_from_before_a_crash_of_the_machine_is_not_believed(work):
+    commit = work.commit([AddFile("a", b"1")])
+    with work.open() as snap:
+        folder = snap.folder
+    for path in (folder / "objects/pack").iterdir():
+        path.write_bytes(b"\0" * path.stat().st_size)
+    version = (folder / "headwater-version").read_text().split()[0]
+    (folder / "headwater-version").write_text(f"{version} another-boot")
+    work.store.forget(work.repo.id)
+    with work.open() as snap:
+        assert snap.entry(commit, "a").size_bytes == 1
+
+
+def test_readers_and_evictions_do_not_meet(work):
+    commit = work.commit([AddFile("a", os.urandom(100_000))])
+    with work.open() as snap:
+        assert work.store.evict(0) == 0
+        assert snap.entry(commit, "a")
+    assert work.store.evict(0) == 1
+    assert work.store.evict(0) == 0
+    with work.open() as snap:
+        assert snap.entry(commit, "a")
+
+
+def test_a_snapshot_stays_while_others_write_and_merge(work):
+    for n in range(5):
+        work.commit([AddFile("a", b"%d" % n)])
+    with work.open() as old:
+        head = old.resolve("main")
+        work.commit([AddFile("a", b"new")])
+        collector.merge_packs(work.site, {"repo_id": work.repo.id})
+        collector.prune_repository(work.site, work.actor, work.repo.id)
+        work.commit([AddFile("a", b"newer")])
+        assert old.resolve("main") == head
+        assert old.read_blob(old.entry(head, "a").oid) == b"4"
+        assert old.run_git("rev-list", "--count", head).strip() == b"6"
+
+
+def test_what_is_read_inside_an_older_transaction_is_older(work, site):
+    first = work.commit([AddFile("a", b"1")])
+    with site.db.reading() as tx:
+        store.read_head(tx, work.repo.id)
+        with ThreadPoolExecutor(1) as other:
+            second = other.submit(work.commit, [AddFile("a", b"2")]).result()
+            with work.open() as snap:
+                assert snap.resolve("main") == first
+            assert other.submit(lambda: work.git("rev-parse", "main").strip()).result() == second
+        with work.open() as snap:
+            assert snap.resolve("main") == first
+    with work.open() as snap:
+        assert snap.resolve("main") == second
+
+
+def test_threads_that_commit_and_read_at_once(work):
+    work.commit([AddFile(f"f{n}", b"0") for n in range(20)])
+
+    def write(n: int) -> int:
+        lost = 0
+        for m in range(8):
+            while True:
+                try:
+                    with work.open() as snap:
+                        head = snap.resolve("main")
+                        built = build_commit(
+                            snap, head, [AddFile(f"t{n}/{m}", b"x")], title="x", now=work.now, **AUTHOR
+                        )
+                        move = RefMove("refs/heads/main", head, built.commit)
+                        epoch = snap.prune_epoch
+                        publish(work.site, work.actor, work.repo.id, [move], built, epoch=epoch, now=work.now)
+                    break
+                except (HeadMoved, RepositoryPruned):
+                    lost += 1
+        return lost
+
+    def read(_: int) -> None:
+        for _ in range(25):
+            with work.open() as snap:
+                head = snap.resolve("main")
+                for entry in snap.list_tree(head, recursive=True, limit=None):
+                    if entry.kind == "file":
+                        snap.read_blob(entry.oid)
+                snap.log(head, limit=5)
+
+    def keep_house(_: int) -> None:
+        for _ in range(5):
+            collector.merge_packs(work.site, {"repo_id": work.repo.id})
+            collector.prune_repository(work.site, work.actor, work.repo.id)
+            work.store.evict(0)
+
+    with ThreadPoolExecutor(8) as pool:
+        acts = [pool.submit(act, n) for n, act in enumerate([write] * 3 + [read] * 3 + [keep_house])]
+        for act in acts:
+            act.result()
+    assert len([p for p in work.git("ls-tree", "-r", "--name-only", "main").split() if p.startswith("t")]) == 24
+
+
+def test_packs_merge_geometrically_and_keep_every_object(work):
+    commits = [work.commit([AddFile("a", b"%d" % n)]) for n in range(30)]
+    work.branch("side", commits[3])
+    work.branch("side", None)
+    unreachable = work.commit([AddFile("only", b"here")], branch="main", parent=commits[5])
+    assert n_packs(work) > 25
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    assert n_packs(work) == 1
+    lose_cache(work)
+    with work.open() as snap:
+        for commit in [*commits, unreachable]:
+            snap.raw_commit(commit)
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    assert n_packs(work) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chosen_packs_leave_a_geometric_row(seed):
+    rng = random.Random(seed)
+    packs = [PackRow(n, f"{n}", int(2 ** rng.uniform(0, 30)), 1, is_inline=False) for n in range(rng.randint(0, 40))]
+    chosen = collector.choose_packs(packs)
+    rest = sorted(
+        {p.size_bytes for p in packs if p not in chosen} | ({sum(p.size_bytes for p in chosen)} if chosen else set())
+    )
+    kept = sorted(p.size_bytes for p in packs if p not in chosen)
+    for n, size in enumerate(kept):
+        assert size >= 2 * sum(kept[:n])
+    assert rest or not packs
+
+
+def test_pruned_objects_cannot_be_read_any_more(work):
+    first = work.commit([AddFile("secret", b"the password")])
+    with work.open() as snap:
+        blob = snap.entry(first, "secret").oid
+        squashed = build_commit(None, None, [AddFile("clean", b"1")], title="clean", now=work.now, **AUTHOR)
+        move = RefMove("refs/heads/main", first, squashed.commit)
+        publish(work.site, work.actor, work.repo.id, [move], squashed, epoch=snap.prune_epoch, now=work.now)
+    with work.open() as snap:
+        assert snap.has_object(blob)
+        old_folder = snap.folder
+    collector.prune_repository(work.site, work.actor, work.repo.id)
+    assert not old_folder.exists()
+    with work.open() as snap:
+        assert not snap.has_object(blob)
+        with pytest.raises(RevisionNotFound):
+            snap.resolve(first)
+    work.commit([AddFile("more", b"1")])
+    work.git("fsck", "--strict")
+
+
+def test_a_commit_built_before_a_prune_is_built_again(work):
+    work.commit([AddFile("a", b"1")])
+    with work.open() as snap:
+        head = snap.resolve("main")
+        built = build_commit(snap, head, [AddFile("b", b"1")], title="x", now=work.now, **AUTHOR)
+        collector.prune_repository(work.site, work.actor, work.repo.id)
+        move = RefMove("refs/heads/main", head, built.commit)
+        with pytest.raises(RepositoryPruned):
+            publish(work.site, work.actor, work.repo.id, [move], built, epoch=snap.prune_epoch, now=work.now)
+    assert work.commit([AddFile("b", b"1")])
+
+
+def test_retired_and_orphaned_packs_go_in_their_time(work, monkeypatch):
+    for n in range(3):
+        work.commit([AddFile(f"f{n}", os.urandom(100_000))])
+    folder = work.site.blobs.root / "git" / str(work.repo.id)
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    collector.collect(work.site)
+    count = len(list(folder.glob("*.pack")))
+    assert count >= 4  # younger than the grace time
+    monkeypatch.setattr(collector, "GRACE", timedelta(0))
+    collector.collect(work.site)
+    (orphan,) = [p for p in folder.glob("*.pack") if p.stem.removeprefix("pack-") not in names(work)][:1] or [None]
+    assert orphan is not None
+    assert list(collector.remove_orphans(work.site, age_s=0)) == []  # set aside only
+    assert not orphan.exists()
+    assert list(collector.remove_orphans(work.site, age_s=-1))
+    assert {p.stem.removeprefix("pack-") for p in folder.glob("*.pack")} <= names(work)
+    lose_cache(work)
+    work.git("fsck", "--strict")
+
+
+def names(work) -> set[str]:
+    return work.site.db.read(store.find_pack_names, work.repo.id)
+
+
+def test_a_pack_set_aside_comes_back_when_it_is_named(work):
+    work.commit([AddFile("f", os.urandom(100_000))])
+    folder = work.site.blobs.root / "git" / str(work.repo.id)
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.name + ".orphan"))
+    lose_cache(work)
+    work.git("fsck", "--strict")
+    assert not list(folder.glob("*.orphan"))
+
+
+def test_deleting_the_default_branch_and_reading_a_deleted_repository(work, site, ada):
+    with pytest.raises(DefaultBranchStays):
+        work.branch("main", None)
+    site.db.write(repos.delete_repository, ada, RepoKind.MODEL, RepoName("ada", "m"), now=utcnow())
+    with pytest.raises(RepositoryNotFound), work.open():
+        pass
+
+
+def test_large_files_need_their_bytes_here(work, site, ada):
+    data = os.urandom(1000)
+    with pytest.raises(BlobNotStored):
+        work.commit([AddPointer("w.bin", "ab" * 32, 5)])
+    stored = site.blobs.put(data)
+    with pytest.raises(BlobNotStored):
+        work.commit([AddPointer("w.bin", stored.sha256, 1000)])  # on disk, but nobody brought it here
+    with open(stored.path, "rb") as stream:
+        sha256 = files.store_plain(site, ada, work.repo.id, stream)
+    commit = work.commit([AddPointer("w.bin", sha256, 1000)])
+    with work.open() as snap:
+        entry = snap.entry(commit, "w.bin")
+        assert (entry.sha256, entry.size_bytes, entry.pointer_size) == (sha256, 1000, snap.blob_size(entry.oid))
+        (change,) = [f for f in snap.diff(snap.raw_commit(commit).parents[0], commit).files if f.path == "w.bin"]
+        assert change.is_pointer
+    assert site.db.read(files.has_right, work.repo.id, sha256)
+    assert site.db.read(store.find_pointers, [entry.oid])[entry.oid].sha256 == sha256
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from headwater.blobs import BlobFolder
+from headwater.db import Database
+from headwater.hub.git import AddFile, GitStore, RefMove, build_commit, publish
+import importlib
+module = importlib.import_module("headwater.hub.git.publish")
+from headwater.kernel import Actor, utcnow
+from headwater.web import Site
+
+data, repo_id, account_id, where = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+db, blobs = Database(data / "headwater.db"), BlobFolder(data / "blobs")
+site = Site(data, db, blobs, "http://localhost", b"s" * 32)
+site.add_part(GitStore(db, blobs, data / "cache/git"))
+die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+if where == "before the transaction":
+    db.write = die
+elif where == "inside the transaction":
+    module.refs_moved = die
+elif where == "while adopting":
+    adopt, calls = blobs.adopt, []
+    def once(*args):
+        calls.append(args)
+        die() if len(calls) > 1 else adopt(*args)
+    blobs.adopt = once
+elif where == "while filling the cache":
+    import headwater.hub.git.cache as cache
+    cache._write_refs = die
+with site.part(GitStore).open(repo_id) as snap:
+    head = snap.resolve("main")
+    built = build_commit(snap, head, [AddFile("big", os.urandom(200_000))], title="x", now=utcnow(),
+                         author_name="Ada", author_email="ada@example.org")
+    publish(site, Actor(account_id, "ada"), repo_id, [RefMove("refs/heads/main", head, built.commit)], built,
+            epoch=snap.prune_epoch, now=utcnow())
+print("alive")
+"""
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["before the transaction", "inside the transaction", "while adopting", "while filling the cache", "nowhere"],
+)
+def test_sudden_death_leaves_a_whole_site(work, site, ada, where):
+    head = work.commit([AddFile("a", b"1")])
+    args = [str(site.data_dir), str(work.repo.id), str(ada.account_id), where]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), *args], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (0 if where == "nowhere" else -signal.SIGKILL), done.stderr
+    with work.open() as snap:
+        assert (snap.resolve("main") == head) == (where != "nowhere")
+    work.git("fsck", "--strict")
+    work.commit([AddFile("b", b"2")])
+    lose_cache(work)
+    work.git("fsck", "--strict")
+
+
+def test_two_processes_share_one_cache(work, site, ada):
+    """Each reads what the other wrote at once; the version is compared, not remembered."""
+    other = GitStore(site.db, site.blobs, work.store.cache_dir)
+    for n in range(5):
+        commit = work.commit([AddFile("a", b"%d" % n)])
+        with other.open(work.repo.id) as snap:
+            assert snap.resolve("main") == commit
+            assert snap.read_blob(snap.entry(commit, "a").oid) == b"%d" % n
