@@ -12,6 +12,8 @@ from headwater.kernel import Actor, CommitId
 
 INDEX_REPOSITORY = "hub.index_repository"
 BUILD_LAST_CHANGED = "hub.build_last_changed"
+
+SETTLE_S = 1.0  # commits come in bursts; readers of a lagging index are answered from the commit itself
 MERGE_PACKS = "hub.merge_packs"
 PRUNE_REPOSITORY = "hub.prune_repository"
 
@@ -31,10 +33,10 @@ def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now
 
     default_ref = f"refs/heads/{repo.default_branch}"
     if any(move.ref == default_ref for move in moves):
-        queue.put(tx, INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+        queue.put(tx, INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=now)
     heads = [move.new for move in moves if move.new is not None]
     if heads:
-        queue.put(tx, BUILD_LAST_CHANGED, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+        queue.put(tx, BUILD_LAST_CHANGED, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=now)
     pull_requests_moved(tx, actor, repo, moves, now)
     queue_webhooks(
         tx,
