@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import secrets
 from pathlib import Path
-from typing import Any
 
-import structlog
-
+from headwater import accounts, hub
 from headwater.blobs import BlobFolder
 from headwater.db import Database
 from headwater.kernel import Settings
 from headwater.web.site import Site
 
 SECRET_BYTES = 32
-
-log = structlog.get_logger("headwater.assembly")
 
 
 def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
@@ -34,22 +28,9 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
         secret=(data_dir / "secret").read_bytes(),
         settings=settings,
     )
-    for context in ("headwater.accounts", "headwater.hub"):
-        install = find_part(context, "install")
-        if install is not None:
-            install(site)
+    accounts.install(site)
+    hub.install(site)
     return site
-
-
-def find_part(module: str, name: str) -> Any:
-    """A context's part by name, or None where it has none."""
-    try:
-        if importlib.util.find_spec(module) is None:
-            return None
-        return getattr(importlib.import_module(module), name, None)
-    except ImportError as exc:
-        log.warning("part.missing", module=module, why=str(exc))
-        return None
 
 
 def prepare_data(data_dir: Path) -> None:

@@ -24,12 +24,12 @@ import structlog
 from starlette.types import ASGIApp
 
 from headwater import __version__
-from headwater.assembly import build_site, find_part, prepare_data
+from headwater.assembly import build_site, prepare_data
 from headwater.config import ServerSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, utcnow
 from headwater.running import lock_folder, remove_server_file, write_server_file
 from headwater.surroundings import require_git
-from headwater.web.app import build_app
+from headwater.web.app import Dialect, build_app
 from headwater.web.routing import Route
 from headwater.web.site import Site
 
@@ -62,38 +62,43 @@ class Ready:
 
 def routes() -> list[Route]:
     """Every route of every door, in the order in which they are tried."""
-    found: list[Route] = []
-    for door in (
-        "headwater.web.health",
-        "headwater.web.shell",
-        "headwater.accounts.door",
-        "headwater.accounts.pages",
-        "headwater.hub.huggingface",
-        "headwater.hub.lfs.door",
-        "headwater.hub.git.door",
-        "headwater.hub.xet.door",
-        "headwater.hub.huggingface.unserved",  # answers what is left below /api, so it comes after all that serve there
-        "headwater.hub.pages",
-    ):
-        found += find_part(door, "ROUTES") or []
-    return found
+    from headwater.accounts import pages as account_pages
+    from headwater.hub import huggingface, pages
+    from headwater.hub.git import door as git
+    from headwater.hub.huggingface import unserved
+    from headwater.hub.lfs import door as lfs
+    from headwater.hub.xet import door as xet
+    from headwater.web import health, shell
+
+    return [
+        *health.ROUTES,
+        *shell.ROUTES,
+        *account_pages.ROUTES,
+        *huggingface.ROUTES,
+        *lfs.ROUTES,
+        *git.ROUTES,
+        *xet.ROUTES,
+        *unserved.ROUTES,  # answers what is left below /api, so it comes after all that serve there
+        *pages.ROUTES,
+    ]
 
 
-def dialects() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for door in (
-        "headwater.web.shell",
-        "headwater.hub.huggingface",
-        "headwater.hub.lfs.door",
-        "headwater.hub.git.door",
-        "headwater.hub.xet.door",
-    ):
-        found.update(find_part(door, "DIALECTS") or {})
-    return found
+def dialects() -> dict[str, Dialect]:
+    """How each door writes a refusal."""
+    from headwater.hub import huggingface
+    from headwater.hub.git import door as git
+    from headwater.hub.lfs import door as lfs
+    from headwater.hub.xet import door as xet
+    from headwater.web import shell
+
+    return {**shell.DIALECTS, **huggingface.DIALECTS, **lfs.DIALECTS, **git.DIALECTS, **xet.DIALECTS}
 
 
 def app_for(site: Site) -> ASGIApp:
-    return build_app(site, routes(), find_part("headwater.accounts.door", "authenticate"), dialects())
+    """The whole site as one ASGI application."""
+    from headwater.accounts.door import authenticate
+
+    return build_app(site, routes(), authenticate, dialects())
 
 
 def serve(
@@ -152,15 +157,14 @@ def _url_of(listener: socket.socket) -> str:
 def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:
     """What must be done once before anything is served; returns the first admin's sign-up link if it was just made."""
     prepare_data(data_dir)
-    ensure_link = find_part("headwater.accounts.service", "ensure_first_admin_link")
-    if ensure_link is None:
-        return None
+    from headwater.accounts.service import ensure_first_admin_link
+
     site = build_site(data_dir, settings, base_url=base_url)
     try:
-        path: str | None = site.db.write(ensure_link, utcnow())
+        path = site.db.write(ensure_first_admin_link, utcnow())
     finally:
         site.db.close()
-    return None if path is None else base_url + path if path.startswith("/") else path
+    return None if path is None else base_url + path
 
 
 def _begin_in_child(act: Callable[[], Any]) -> Callable[[], Any]:

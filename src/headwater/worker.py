@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import structlog
 
-from headwater.assembly import find_part
 from headwater.hub import jobs as hub_jobs
 from headwater.queue import Handler, Runner
 from headwater.web.site import Site
 
 log = structlog.get_logger("headwater.worker")
 
-Periodic = tuple[float, Callable[[Site], None]]
-
 
 def lanes() -> list[dict[str, Handler]]:
     """Handlers by kind of job, one dictionary a lane: what waits for others' servers holds up nothing else."""
     return [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
-
-
-def periodic() -> list[Periodic]:
-    """What is done again and again: (seconds between, act)."""
-    return [
-        *(find_part("headwater.accounts.jobs", "PERIODIC") or []),
-        *(find_part("headwater.hub.jobs", "PERIODIC") or []),
-    ]
 
 
 def run(site: Site, stop: threading.Event) -> None:
@@ -46,7 +34,7 @@ def run(site: Site, stop: threading.Event) -> None:
 
 
 def _run_periodic(site: Site, stop: threading.Event) -> None:
-    acts = periodic()
+    acts = hub_jobs.PERIODIC  # (seconds between, act)
     started = time.monotonic()
     due = {number: started + every_s for number, (every_s, _) in enumerate(acts)}
     while due:
