@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -203,3 +204,81 @@ def test_what_came_by_xet_is_pulled_by_git_lfs(live_app: LiveApp, tmp_path: Path
     git(tmp_path / "work", "lfs", "install", "--local")
     git(tmp_path / "work", "lfs", "pull")
     assert (tmp_path / "work" / "w.bin").read_bytes() == data
+
+
+def test_git_lfs_sends_in_parts_with_the_hub_clients_agent(new_app, tmp_path: Path) -> None:
+    app = new_app(
+        env={"HEADWATER_LFS_MULTIPART_FROM_BYTES": str(4 * MIB), "HEADWATER_LFS_PART_SIZE_BYTES": str(2 * MIB)},
+        workers=1,
+    )
+    app.hf("ada").create_repo("ada/agent")
+    remote = app.url.replace("http://", f"http://ada:{app.token('ada')}@") + "/ada/agent"
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "-q", remote, "work", GIT_LFS_SKIP_SMUDGE="1")
+    git(work, "lfs", "install", "--local")
+    git(work, "config", "lfs.customtransfer.multipart.path", str(Path(sys.executable).with_name("hf")))
+    git(work, "config", "lfs.customtransfer.multipart.args", "lfs-multipart-upload")
+    git(work, "lfs", "track", "*.bin")
+    contents = {"large.bin": os.urandom(5 * MIB + 7), "small.bin": os.urandom(1000)}
+    for name, data in contents.items():
+        (work / name).write_bytes(data)
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "weights")
+    git(work, "push", "-q", "origin", "HEAD:main")
+    assert routes_called(app).count("PUT /lfs/parts/{link}") == 4
+    for name, data in contents.items():
+        assert httpx.get(f"{app.url}/ada/agent/resolve/main/{name}", follow_redirects=True).content == data
+
+
+def test_a_stranger_sends_what_a_pull_request_names(live_app: LiveApp) -> None:
+    live_app.hf("ada").create_repo("ada/lfs-open")
+    data = os.urandom(MIB)
+    done = live_app.hf("bob").upload_file(
+        path_or_fileobj=io.BytesIO(data), path_in_repo="w.bin", repo_id="ada/lfs-open", create_pr=True
+    )
+    got = httpx.get(f"{live_app.url}/ada/lfs-open/resolve/refs%2Fpr%2F{done.pr_num}/w.bin", follow_redirects=True)
+    assert got.content == data
+
+
+def test_parts_that_are_missing_short_or_changed_make_nothing(new_app) -> None:
+    app = new_app(
+        env={"HEADWATER_LFS_MULTIPART_FROM_BYTES": str(2 * MIB), "HEADWATER_LFS_PART_SIZE_BYTES": str(MIB)}, workers=1
+    )
+    app.hf("ada").create_repo("ada/parts")
+    data = os.urandom(3 * MIB)
+
+    def begin() -> tuple[str, list[str]]:
+        found = batch(app, "ada/parts", "ada", "upload", [named(data)]).json()["objects"][0]["actions"]["upload"]
+        return found["href"], [found["header"][f"{n:05d}"] for n in (1, 2, 3)]
+
+    def send(link: str, body: bytes) -> str:
+        answer = httpx.put(link, content=body)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["ETag"]
+
+    def complete(href: str, etags: dict[int, str]) -> httpx.Response:
+        parts = [{"partNumber": n, "etag": etag} for n, etag in etags.items()]
+        return httpx.post(href, json={"oid": named(data)["oid"], "parts": parts})
+
+    href, links = begin()
+    etags = {n: send(links[n - 1], data[(n - 1) * MIB : n * MIB]) for n in (1, 2)}
+    assert complete(href, etags).json()["message"].startswith("Not every part")
+    assert complete(href, {**etags, 3: etags[2]}).status_code == 400
+    assert httpx.put(links[2], content=data[: MIB - 1]).status_code == 400
+    assert httpx.put(links[2], content=data[: MIB + 1]).status_code == 400
+    etags[3] = send(links[2], os.urandom(MIB))
+    assert "sha256" in complete(href, etags).json()["message"]
+    assert not list((app.data / "blobs/tmp").iterdir())
+    assert complete(href, etags).status_code == 400
+
+    href, links = begin()
+    etags = {n: send(links[n - 1], data[(n - 1) * MIB : n * MIB]) for n in (3, 1, 2)}
+    assert httpx.post(href, json={"oid": "0" * 64, "parts": []}).status_code == 422
+    assert complete(href, etags).status_code == 200
+    assert complete(href, etags).status_code == 200
+    # A part that comes again after the end changes nothing.
+    send(links[0], os.urandom(MIB))
+    answer = batch(app, "ada/parts", "ada", "upload", [named(data)]).json()["objects"]
+    assert answer == [named(data)]
+    stored = next((app.data / "blobs/sha256").glob(f"*/*/{named(data)['oid']}"))
+    assert stored.read_bytes() == data

@@ -306,3 +306,18 @@ def test_a_full_disk_leaves_nothing_half_stored(storage: Storage, tmp_path) -> N
         assert read_all(files.open_file(storage.site, grant.repo_id, publish(storage, grant, (ONE, 0, 20))))
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_lost_xorb_makes_clients_forget_and_the_next_upload_heals(storage: Storage) -> None:
+    grant = grant_of(storage, "ada", storage.repo("ada", "m"))
+    send(storage, grant, ONE, TWO)
+    digest = publish(storage, grant, (ONE, 0, 20))
+    assert storage.site.db.read(store.find_epoch) == 0
+    for path in storage.files_left():
+        if path.name.startswith(ONE.name):
+            path.unlink()
+    with pytest.raises(BadShard, match="send them again"):
+        accept(storage, grant, make_shard([([(ONE, 0, 3), (TWO, 0, 1)], None)]))
+    assert storage.site.db.read(store.find_epoch) == 1
+    assert ingest.accept_xorb(storage.site, grant, ONE.name, Body(ONE.body))
+    assert read_all(files.open_file(storage.site, grant.repo_id, digest)) == plain(ONE)

@@ -38,7 +38,7 @@ VERIFY = "lfs verify"
 DOWNLOAD = "lfs download"
 
 UPLOAD_LIFETIME = timedelta(hours=24)
-DOWNLOAD_LIFETIME = timedelta(hours=6)
+DOWNLOAD_LIFETIME = timedelta(hours=1)
 MAX_OBJECTS = 1000  # huggingface_hub sends at most 256, git-lfs 100
 MAX_PARTS = 1000
 
@@ -104,7 +104,9 @@ def plan_upload(
     action = Action.WRITE if writes else Action.DISCUSS
     grant = RepoGrant(replace(actor, limits=None), found.id, action)
     expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
-    links = _Links(site, grant, expires_at, may_split="multipart" in transfers)
+    links = _Links(site, grant, expires_at)
+    # git-lfs moves a whole batch by one transfer, so one large object puts all of them into parts.
+    in_parts = "multipart" in transfers and any(w.size_bytes >= links.settings.multipart_from_bytes for w in wanted)
     answers = []
     for one in wanted:
         error = _refusal(one, links.settings)
@@ -116,8 +118,8 @@ def plan_upload(
         if error is not None:
             answers.append(Answered(one, {}, error, 422))
         else:
-            answers.append(Answered(one, links.for_upload(one)))
-    return Batch(answers, "multipart" if links.has_split else "basic", expires_at)
+            answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
+    return Batch(answers, "multipart" if in_parts else "basic", expires_at)
 
 
 def _keep(tx: Tx, actor: Actor, repo_id: RepoId, stored: set[Sha256], now: datetime) -> set[Sha256]:
@@ -147,16 +149,13 @@ def _refusal(wanted: Wanted, settings: LfsSettings) -> str | None:
 class _Links:
     """Makes the signed links of one batch."""
 
-    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime, *, may_split: bool) -> None:
+    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime) -> None:
         self.settings = site.settings.of(LfsSettings) if site.settings is not None else LfsSettings()
-        self.has_split = False
         self._site, self._facts, self._expires_at = site, grant.to_facts(), expires_at
-        self._may_split = may_split
 
-    def for_upload(self, wanted: Wanted) -> dict[str, Link]:
+    def for_upload(self, wanted: Wanted, *, in_parts: bool) -> dict[str, Link]:
         verify = Link(self._sign("verify", VERIFY, [self._facts, wanted.oid, wanted.size_bytes]))
-        if self._may_split and wanted.size_bytes >= self.settings.multipart_from_bytes:
-            self.has_split = True
+        if in_parts and wanted.size_bytes:
             return {"upload": self._in_parts(wanted), "verify": verify}
         upload = self._sign("objects", UPLOAD, [self._facts, wanted.oid, wanted.size_bytes])
         return {"upload": Link(upload), "verify": verify}

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Tx
 from headwater.hub import access
@@ -33,6 +35,8 @@ from headwater.hub.xet.xorbs import XorbIndex, index_path, ingest, read_index
 from headwater.kernel import Sha256, XetHash, utcnow
 from headwater.web import BodyReader, Site
 
+log = structlog.get_logger("headwater.hub.xet")
+
 _READ_BYTES = 512 << 10
 _INDEXES = 256  # kept at hand while one shard is verified; about 40 KiB each for full xorbs
 _NOT_SENT = "it names xorbs that were not sent by you, or are no longer kept; send them again"
@@ -46,6 +50,7 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
         StorageFull: nothing stays.
     """
     site.db.read(_require_still, grant)
+    _lose_if_missing(site, name)
     if site.db.write(_renew_if_held, grant, name):
         return False  # a retry, or a client with a cold cache: the body need not be looked at
     with site.blobs.temporary() as payload, site.blobs.temporary() as index_file, refusing_when_full():
@@ -59,6 +64,20 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
             raise BadXorb(f"its chunks make {found}, not {name!r}")
         index_file.write_bytes(index.pack())
         return _place(site, grant, name, index, payload, index_file)
+
+
+def _lose_if_missing(site: Site, name: XetHash) -> None:
+    present = site.db.read(store.find_xorbs, [name]).get(name)
+    if present is not None and present.is_stored:
+        payload = payload_path(site.blobs, name, present.generation)
+        if not payload.exists() or not index_path(payload).exists():
+            report_lost(site, present)
+
+
+def report_lost(site: Site, lost: Xorb) -> None:
+    """A stored xorb is not on disk: a restore went wrong, or a file was removed by hand."""
+    epoch = site.db.write(store.lose_xorb, lost.hash, lost.generation)
+    log.error("xorb.lost", xorb=lost.hash, generation=lost.generation, epoch=epoch)
 
 
 def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload: Path, index_file: Path) -> bool:
@@ -145,9 +164,14 @@ def check_shard(site: Site, grant: CasGrant, data: bytes) -> CheckedShard:
     payloads = {name: payload_path(site.blobs, name, x.generation) for name, x in xorbs.items()}
     indexes = _Indexes(payloads)
     checked = []
-    for file in files:
-        fact = known[file.xet_hash]
-        checked.append(_check_file(file, indexes, None if fact is None else fact[0]))
+    try:
+        for file in files:
+            fact = known[file.xet_hash]
+            checked.append(_check_file(file, indexes, None if fact is None else fact[0]))
+    except FileNotFoundError as exc:
+        for lost in (x for name, x in xorbs.items() if not index_path(payloads[name]).exists()):
+            report_lost(site, lost)
+        raise BadShard(_NOT_SENT) from exc
     return CheckedShard(checked, xorbs, payloads)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from headwater.db import Tx
@@ -118,6 +118,18 @@ def promise(tx: Tx, names: Iterable[XetHash], now: datetime) -> None:
             .where(xorb.c.hash.in_(part), xorb.c.state.in_(("live", "condemned")))
             .values(state="live", condemned_at=None, last_promised_at=now)
         )
+
+
+def lose_xorb(tx: Tx, name: XetHash, generation: int) -> int:
+    """Its bytes are not where the row says: forget it, and make every client send again what it believes to be here.
+
+    A later upload takes the next generation, and heals the files that need it. Returns the new epoch.
+    """
+    tx.execute(
+        update(xorb).where(xorb.c.hash == name, xorb.c.generation == generation).values(state="gone", condemned_at=None)
+    )
+    tx.execute(delete(xorb_holder).where(xorb_holder.c.xorb == name))
+    return raise_epoch(tx)
 
 
 def insert_holders(tx: Tx, grant: CasGrant, names: Iterable[XetHash], now: datetime) -> bool:
