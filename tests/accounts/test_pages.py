@@ -262,7 +262,7 @@ def test_sign_up_follows_the_policy_and_invitations(live_app, reader, ada):
     try:
         stranger = reader().open("/join")
         assert "by invitation only" in stranger.text
-        ada.open("/admin/sign-up").send(into='value="invite"', note="a friend")
+        ada.open("/admin/sign-up").send(into='name="note"', note="a friend")
         path = urlsplit(ada.secret()).path
         guest = reader("zh-CN").open(path)
         assert "创建账号" in guest.text
@@ -275,7 +275,7 @@ def test_sign_up_follows_the_policy_and_invitations(live_app, reader, ada):
         ada.open("/admin/sign-up").send(into='value="policy"', policy="open")
         new = reader().open("/join").send(name="zed", password="long enough")
         assert new.who == "zed"
-        ada.open("/admin/sign-up").send(into='value="invite"', note="withdrawn")
+        ada.open("/admin/sign-up").send(into='name="note"', note="withdrawn")
         path = urlsplit(ada.secret()).path
         ada.open("/admin/sign-up").send(into='value="withdraw"')
         assert reader().open(path).page.status_code == 410

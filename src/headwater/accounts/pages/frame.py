@@ -23,6 +23,28 @@ ADMIN_TABS: list[tuple[str, str]] = [
     ("/admin/sign-up", "admin.tab.sign_up"),
 ]
 
+# What user agents say, the more particular first: most claim to be Safari and Mozilla as well.
+_PROGRAMS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("MicroMessenger", "WeChat"),
+    ("QQBrowser", "QQ"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("CriOS/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("OpenHarmony", "OpenHarmony"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 _BESIDE_FORM = (Kind.BAD_INPUT, Kind.CONFLICT, Kind.UNPROCESSABLE, Kind.TOO_MANY)
 
 
@@ -46,6 +68,13 @@ class Problem:
 def browser_of(request: Request) -> Browser:
     client = request.client
     return Browser(client.host if client else "", request.headers.get("user-agent", ""))
+
+
+def describe_browser(user_agent: str) -> str:
+    """``Firefox · Linux``: enough to know one's own browsers by; empty for a program that says nothing we know."""
+    program = next((name for mark, name in _PROGRAMS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    return " · ".join(filter(None, (program, system))) or user_agent[:40]
 
 
 def beside_form(error: HeadwaterError, form: str, values: shell.Form, *also: Kind) -> Problem:

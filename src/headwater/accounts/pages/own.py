@@ -14,7 +14,7 @@ from headwater.accounts import door
 from headwater.accounts.errors import BadTokenRequest
 from headwater.accounts.models import Account, Namespace, OneTimeLink, Session, SignUpPolicy, TokenInfo
 from headwater.accounts.pages.entry import LeavePage, issuer_name, keep_journey
-from headwater.accounts.pages.frame import OWN_TABS, Problem, beside_form, browser_of, refused
+from headwater.accounts.pages.frame import OWN_TABS, Problem, beside_form, browser_of, describe_browser, refused
 from headwater.accounts.scopes import RepositoryNames
 from headwater.accounts.service import (
     federated,
@@ -53,6 +53,9 @@ class SignInSettingsPage:
     issuer: str
     is_tied: bool
     problem: Problem | None = None
+
+    def describe(self, session: Session) -> str:
+        return describe_browser(session.user_agent)
 
 
 @dataclass(frozen=True)
