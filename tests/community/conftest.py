@@ -72,5 +72,3 @@ def world(tmp_path: Path):
     site = build_site(tmp_path, Settings(), base_url="http://hub.test")
     yield World(site)
     site.db.close()
-
-

@@ -383,5 +383,3 @@ def test_what_is_not_served_says_so(live_app: LiveApp):
     answer = httpx.post(f"{live_app.url}/uploads", content=b"\x89PNG")
     assert answer.status_code == 501
     assert "commit the picture" in answer.json()["error"]
-
-

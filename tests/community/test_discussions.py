@@ -34,9 +34,7 @@ RIVER = RepoName("ada", "river")
 
 
 def open_discussion(world: World, actor, title="A question", body="text"):
-    _, made = world.site.db.write(
-        discussions.open_discussion, actor, MODEL, RIVER, title=title, body=body, now=NOW
-    )
+    _, made = world.site.db.write(discussions.open_discussion, actor, MODEL, RIVER, title=title, body=body, now=NOW)
     return made
 
 

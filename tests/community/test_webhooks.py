@@ -107,9 +107,7 @@ def test_pushes_tell_which_refs_moved(listening: World, receiver: Receiver):
 
 def test_a_commit_to_a_pull_request_is_told_as_a_discussion(listening: World, receiver: Receiver):
     ada = listening.person("ada")
-    repo, made = listening.site.db.write(
-        pulls.open_pull_request, ada, MODEL, RIVER, title="A change", body="", now=NOW
-    )
+    repo, made = listening.site.db.write(pulls.open_pull_request, ada, MODEL, RIVER, title="A change", body="", now=NOW)
     listening.commit(ada, repo, made.ref, {"a.txt": b"a"}, "Add a")
     run_jobs(listening)
     told = [(one.json["event"]["action"], one.json["event"]["scope"]) for one in receiver.received]
@@ -268,7 +266,9 @@ def test_addresses_that_do_not_leave_for_the_internet_are_refused(address):
     assert not is_public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
 def test_public_addresses_pass(address):
     assert is_public(ipaddress.ip_address(address))
 
@@ -313,5 +313,3 @@ def test_a_suspended_listener_hears_nothing(listening: World):
     listening.site.db.write(accounts.suspend, SYSTEM, "bob", now=datetime(2026, 1, 2, tzinfo=UTC))
     open_one(listening)
     assert run_jobs(listening) == 0
-
-

@@ -37,7 +37,7 @@ MAX_ITEMS = 500
 MAX_DESCRIPTION_CHARS = 150
 MAX_NOTE_CHARS = 500
 PAGE_SIZE = 30
-THEMES = ("orange", "blue", "green", "purple", "pink", "indigo")
+THEMES = ("green", "blue", "orange", "purple", "pink", "indigo")
 
 _PUBLIC_ID = re.compile(r"(?:^|-)([0-9a-f]{24})$")
 

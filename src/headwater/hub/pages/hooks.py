@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
+from headwater.accounts.pages import OWN_TABS
 from headwater.db import Tx
 from headwater.hub.community import webhooks
 from headwater.hub.community.errors import BadWebhook
@@ -39,6 +40,10 @@ class WebhooksPage:
     typed: Typed
     problem: HeadwaterError | None = None
 
+    @property
+    def tabs(self) -> Sequence[tuple[str, str]]:
+        return OWN_TABS
+
 
 @dataclass(frozen=True)
 class WebhookPage:
@@ -48,6 +53,12 @@ class WebhookPage:
     typed: Typed
     problem: HeadwaterError | None = None
 
+    @property
+    def tabs(self) -> Sequence[tuple[str, str]]:
+        return OWN_TABS
+
+
+OWN_TABS.append((AT, "webhook.title_many"))
 
 EMPTY = Typed("", "", DOMAINS, "")
 

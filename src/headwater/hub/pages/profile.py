@@ -132,6 +132,7 @@ def load(tx: Tx, actor: Actor, request: Request) -> ProfilePage:
         followers = people.list_followers(tx, actor, account.name, cursor=cursor, limit=PER_PAGE)
         contacts, more = [Contact(known.account, "", known.since) for known in followers.items], followers.cursor
     own = Resource(owner_id=account.id)
+    is_theirs = account.id in {space.account.id for space in accounts.namespaces_of(tx, actor)}
     return ProfilePage(
         overview=found,
         tab=tab,
@@ -144,8 +145,8 @@ def load(tx: Tx, actor: Actor, request: Request) -> ProfilePage:
         members=[m.account for m in accounts.list_members(tx, account.name, limit=24).items] if is_organisation else (),
         next_href=f"{_href(account, tab)}&cursor={more}" if more and tab != "overview" else None,
         is_self=actor.account_id == account.id,
-        may_manage=not actor.is_anonymous and accounts.allows(tx, actor, Action.MANAGE_ACCOUNT, on=own),
-        may_create=not actor.is_anonymous and accounts.allows(tx, actor, Action.CREATE_REPOSITORY, on=own),
+        may_manage=is_theirs and accounts.allows(tx, actor, Action.MANAGE_ACCOUNT, on=own),
+        may_create=is_theirs and accounts.allows(tx, actor, Action.CREATE_REPOSITORY, on=own),
         may_follow=not actor.is_anonymous and actor.account_id != account.id,
     )
 
