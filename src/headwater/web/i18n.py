@@ -168,7 +168,7 @@ class Language:
         from babel.dates import format_timedelta
 
         delta = moment - (now or utcnow())
-        if abs(delta.total_seconds()) < 45:
+        if abs(delta.total_seconds()) < 60:
             return self.t("time.just_now")
         return format_timedelta(delta, add_direction=True, locale=self.locale, threshold=1.2)
 

@@ -6,25 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import accounts, web
 from headwater.blobs import ByteSource, read_all
+from headwater.hub import preview
 from headwater.hub.content import reading
 from headwater.hub.git import CommitInfo, GitStore
 from headwater.hub.pages import addresses
 from headwater.hub.pages.doors import leads_on
 from headwater.hub.pages.files import Crumb, RefChoice, crumbs, ref_choice
 from headwater.hub.pages.head import Head, find_head, name_of
-from headwater.hub.pages.repository import link_base, render_text
-from headwater.kernel import Actor
+from headwater.hub.pages.repository import link_base, one_step_down, render_text
+from headwater.hub.preview import Tensor
+from headwater.kernel import Actor, HeadwaterError
 from headwater.web import Site, shell
 
 EDIT_LIMIT_BYTES = 1 << 20
 TEXT_LIMIT_BYTES = 1 << 20
 IMAGE_LIMIT_BYTES = 20 << 20
+MAX_LINES = 5000
+MAX_TENSORS = 1000
+MAX_METADATA = 200
+IMAGES = ("png", "jpg", "jpeg", "gif", "webp", "bmp", "svg", "avif", "ico")
+SOUNDS = ("wav", "mp3", "flac", "ogg", "oga", "m4a")
+FILMS = ("mp4", "webm", "ogv")
+TABLES = ("csv", "tsv", "tab", "jsonl", "ndjson", "parquet")
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,109 @@ def load(site: Site, actor: Actor, request: Request) -> BlobPage:
     )
 
 
+# ---- what is shown of a file
+
+
+@dataclass(frozen=True)
+class TextView:
+    """``html`` is highlighted, line by line; ``is_cut`` when only the beginning is shown."""
+
+    html: Markup
+    n_lines: int
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class WeightsView:
+    """The head of a weights file. ``metadata`` is (key, value, number of items if it was cut)."""
+
+    format: str
+    n_tensors: int
+    n_parameters: int
+    by_dtype: Sequence[tuple[str, int]]
+    tensors: Sequence[Tensor]
+    metadata: Sequence[tuple[str, str, int | None]]
+    chat_template: str | None
+
+
 def _show(source: ByteSource, path: str, asked: str, base: str) -> tuple[str, Any, str | None]:
     """Which part of the template shows this file, with what, and which other view there is."""
-    return "binary", None, None
+    ending = path.rpartition(".")[2].lower()
+    try:
+        if ending in IMAGES and source.size_bytes <= IMAGE_LIMIT_BYTES and asked != "source":
+            return "image", None, "source" if ending == "svg" else None
+        if ending in SOUNDS:
+            return "sound", None, None
+        if ending in FILMS:
+            return "film", None, None
+        if ending in ("safetensors", "gguf"):
+            return "weights", _weights(source, ending), None
+        if asked != "source" and (found := _table_or_notebook(source, ending, base)) is not None:
+            return *found, None if ending == "parquet" else "source"
+        if source.size_bytes == 0:
+            return "empty", None, None
+        return _text(source, path, ending, asked, base)
+    except HeadwaterError as problem:
+        return "broken", problem.message, None
+
+
+def _text(source: ByteSource, path: str, ending: str, asked: str, base: str) -> tuple[str, Any, str | None]:
+    is_cut = source.size_bytes > TEXT_LIMIT_BYTES
+    data = read_all(source, 0, TEXT_LIMIT_BYTES)
+    if b"\0" in data[:8000]:
+        return "binary", None, None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        if not is_cut or exc.start < len(data) - 4:
+            return "binary", None, None
+        text = data[: exc.start].decode()
+    if ending in ("md", "markdown") and asked != "source":
+        return "prose", render_text(without_front_matter(text), base), "source"
+    other = "rendered" if ending in ("md", "markdown", "svg", "ipynb", *TABLES) else None
+    lines = text.split("\n", MAX_LINES)
+    if len(lines) > MAX_LINES:
+        is_cut, text = True, "\n".join(lines[:MAX_LINES])
+    html = Markup(preview.highlight(text, path))  # noqa: S704 - every piece is escaped there
+    return "text", TextView(html, text.count("\n") + (not text.endswith("\n")), is_cut), other
+
+
+def without_front_matter(text: str) -> str:
+    """A README's text below its metadata, which the page's other parts show."""
+    if not text.startswith("---\n"):
+        return text
+    end = text.find("\n---", 3)
+    return text if end < 0 else text[end + 4 :].partition("\n")[2]
+
+
+def _weights(source: ByteSource, ending: str) -> WeightsView:
+    head = preview.gguf_header(source) if ending == "gguf" else preview.safetensors_header(source)
+    shown = []
+    for key, value in list(head.metadata.items())[:MAX_METADATA]:
+        if key == "tokenizer.chat_template":
+            continue
+        text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+        shown.append((key, text if len(text) <= 400 else text[:400] + "…", head.cut.get(key)))
+    return WeightsView(
+        format=head.format,
+        n_tensors=len(head.tensors),
+        n_parameters=head.n_parameters,
+        by_dtype=sorted(head.parameters_by_dtype().items(), key=lambda pair: -pair[1]),
+        tensors=head.tensors[:MAX_TENSORS],
+        metadata=shown,
+        chat_template=head.chat_template,
+    )
+
+
+def _table_or_notebook(source: ByteSource, ending: str, base: str) -> tuple[str, Any] | None:
+    """None for other kinds of files, and for those that are small enough and shown better as they are."""
+    if ending == "ipynb":
+        html = preview.notebook(read_all(source), link_base=base)
+        return "notebook", Markup(one_step_down(html))  # noqa: S704 - cleaned by hub.preview
+    if ending in TABLES:
+        found = preview.table(source, f"x.{ending}")
+        return "table", found
+    return None
 
 
 @leads_on

@@ -18,6 +18,7 @@ from headwater.kernel import Actor
 from headwater.web import shell
 
 SHOWN = 8
+USED = {RepoKind.MODEL: 8, RepoKind.DATASET: 4, RepoKind.SPACE: 3}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def load(tx: Tx, actor: Actor, base_url: str) -> HomePage:
     """A fixed number of lists, each a fixed number of queries."""
     sections, new = [], []
     for kind in RepoKind:
-        query = Query(kind, sort=Sort.TRENDING, limit=SHOWN)
+        query = Query(kind, sort=Sort.TRENDING, limit=USED[kind])
         rows = [row_of(listed) for listed in search.list_repositories(tx, actor, query).items]
         sections.append(Section(kind, search.count_repositories(tx, actor, query), rows))
         latest = Query(kind, sort=Sort.MODIFIED, limit=SHOWN)

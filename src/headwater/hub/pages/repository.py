@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -12,13 +13,14 @@ from starlette.requests import Request
 from headwater.hub import cards
 from headwater.hub.cards import Card
 from headwater.hub.models import RepoKind, Repository
-from headwater.hub.pages import addresses
+from headwater.hub.pages import addresses, store
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.search.store import downloads_of_all_time
 from headwater.kernel import Actor
 from headwater.web import Site
 
 README_LIMIT_BYTES = 2 << 20
+SHOWN_LINKS = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Link:
+    """``href`` is "" for what is not kept here."""
+
     label: str
     href: str
 
@@ -71,25 +75,33 @@ def load(site: Site, actor: Actor, request: Request) -> RepositoryPage:
     kind, name = name_of(request)
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "card")
+        gguf = cards.find_files(tx, head.repo.id, ".gguf", limit=1) if _has_tag(head.card, "gguf") else []
         downloads_all = downloads_of_all_time(tx, [head.repo.id]).get(head.repo.id, 0)
     repo = head.repo
     is_indexed = head.card is not None and head.card.commit == repo.head_commit
     card = head.card if is_indexed and head.card is not None else cards.card_at(site, repo, repo.head_commit)
     text = card.text
     html = render_text(text, link_base(repo)) if text.strip() else Markup("")
-    data: Any = card.data
+    bases, sets = _names(card.data.get("base_model")), _names(card.data.get("datasets"))
+    here = site.db.read(
+        store.public_names, [(RepoKind.MODEL, name) for name in bases] + [(RepoKind.DATASET, name) for name in sets]
+    )
     return RepositoryPage(
         head=head,
         card_html=html,
         problem=card.error,
         facts=_facts(repo, head.card, downloads_all),
-        made_from=_links(data.get("base_model"), RepoKind.MODEL),
-        datasets=_links(data.get("datasets"), RepoKind.DATASET),
-        snippets=tuple(snippets(site.base_url, repo, card)),
+        made_from=_links(bases, RepoKind.MODEL, here),
+        datasets=_links(sets, RepoKind.DATASET, here),
+        snippets=tuple(snippets(site.base_url, repo, card, gguf[0].path if gguf else None)),
         clone=f"git clone {site.base_url}/{repo.path}",
         is_empty=is_indexed and head.n_files is not None and head.n_files <= 1 and not text.strip(),
         is_indexed=is_indexed,
     )
+
+
+def _has_tag(card: Card | None, tag: str) -> bool:
+    return card is not None and tag in card.tags
 
 
 def link_base(repo: Repository, revision: str | None = None, folder: str = "") -> str:
@@ -101,9 +113,12 @@ def render_text(text: str, base: str) -> Markup:
     """A text of a stranger as safe HTML, its headings one step down: the page's own heading is the first."""
     from headwater.hub import markdown  # heavy, and most requests do not need it
 
-    html = markdown.render(text, link_base=base)
-    html = html.replace("<h1", '<h2 class="h1"').replace("</h1>", "</h2>")
-    return Markup(html)  # noqa: S704 - cleaned by hub.markdown after rendering
+    return Markup(one_step_down(markdown.render(text, link_base=base)))  # noqa: S704 - cleaned after rendering
+
+
+def one_step_down(html: str) -> str:
+    """First headings of a text become second ones that look like first ones."""
+    return html.replace("<h1", '<h2 class="h1"').replace("</h1>", "</h2>")
 
 
 def _facts(repo: Repository, card: Card | None, downloads_all: int) -> Facts:
@@ -125,12 +140,16 @@ def _facts(repo: Repository, card: Card | None, downloads_all: int) -> Facts:
     )
 
 
-def _links(value: Any, kind: RepoKind) -> tuple[Link, ...]:
+def _names(value: Any) -> list[str]:
     names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return tuple(Link(name, f"/{kind.url_prefix}{name}") for name in names if isinstance(name, str))[:8]
+    return [name for name in names if isinstance(name, str)][:SHOWN_LINKS]
 
 
-def snippets(base_url: str, repo: Repository, card: Card) -> list[Snippet]:
+def _links(names: list[str], kind: RepoKind, here: set[tuple[RepoKind, str]]) -> tuple[Link, ...]:
+    return tuple(Link(name, f"/{kind.url_prefix}{quote(name)}" if (kind, name) in here else "") for name in names)
+
+
+def snippets(base_url: str, repo: Repository, card: Card, gguf: str | None = None) -> list[Snippet]:
     """How to use ``repo`` with the tools people have, with this server's address in them."""
     point = f'import os\nos.environ["HF_ENDPOINT"] = "{base_url}"\n\n'
     name, found = str(repo.name), []
@@ -138,8 +157,8 @@ def snippets(base_url: str, repo: Repository, card: Card) -> list[Snippet]:
         task = f'"{card.pipeline_tag}", ' if card.pipeline_tag else ""
         use = f'from transformers import pipeline\npipe = pipeline({task}model="{name}")'
         found.append(Snippet("transformers", point + use))
-    if repo.kind is RepoKind.MODEL and (gguf := _first_gguf(card)):
-        address = f"{base_url}/{repo.path}/resolve/{repo.default_branch}/{gguf}"
+    if gguf is not None:
+        address = f"{base_url}/{repo.path}/resolve/{repo.default_branch}/{quote(gguf)}"
         found.append(Snippet("llama.cpp", f"curl -LO {address}\nllama-cli -m {gguf.rpartition('/')[2]} -cnv"))
     if repo.kind is RepoKind.DATASET:
         use = f'from datasets import load_dataset\nrows = load_dataset("{name}", split="train", streaming=True)'
@@ -153,8 +172,3 @@ def snippets(base_url: str, repo: Repository, card: Card) -> list[Snippet]:
     found.append(Snippet("curl", f"curl -LO {base_url}/{repo.path}/resolve/{repo.default_branch}/README.md"))
     return found
 
-
-def _first_gguf(card: Card) -> str | None:
-    found: Any = (card.facts.get("gguf") or {}) if card.facts else {}
-    path = found.get("path")
-    return path if isinstance(path, str) else None

@@ -69,3 +69,23 @@ for (const select of document.querySelectorAll("select[data-go]")) {
   select.addEventListener("change", () => { window.location.href = select.value; });
 }
 for (const button of document.querySelectorAll("[data-without-js]")) button.hidden = true;
+
+// A click on a line's number puts the line into the address, to be passed on; Shift marks up to there.
+for (const view of document.querySelectorAll(".lines")) {
+  const mark = () => {
+    const [, from, to] = /^#L(\d+)(?:-L?(\d+))?$/.exec(window.location.hash) || [];
+    for (const line of view.querySelectorAll(".line.on")) line.classList.remove("on");
+    if (!from || !to) return;
+    for (let at = Number(from); at <= Number(to); at += 1) document.getElementById(`L${at}`)?.classList.add("on");
+    document.getElementById(`L${from}`)?.scrollIntoView({ block: "center" });
+  };
+  view.addEventListener("click", (event) => {
+    const line = event.target.closest(".line");
+    if (!line || event.clientX > line.getBoundingClientRect().left + 56) return;
+    const from = event.shiftKey && /^#L(\d+)/.exec(window.location.hash);
+    window.history.replaceState(null, "", from ? `#L${from[1]}-${line.id}` : `#${line.id}`);
+    if (from) mark(); else window.location.replace(`#${line.id}`);
+  });
+  window.addEventListener("hashchange", mark);
+  mark();
+}

@@ -1,0 +1,29 @@
+"""SQL that only pages ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from headwater.db import Tx
+from headwater.hub.models import RepoKind
+from headwater.hub.tables.repositories import repository, repository_name
+
+
+def public_names(tx: Tx, wanted: Collection[tuple[RepoKind, str]]) -> set[tuple[RepoKind, str]]:
+    """Which of these names lead to a public repository; private ones are not told from absent ones."""
+    if not wanted:
+        return set()
+    keys = {(kind.value, name.casefold()): (kind, name) for kind, name in wanted}
+    query = (
+        select(repository_name.c.kind, repository_name.c.name_key)
+        .join(repository, repository.c.id == repository_name.c.repo_id)
+        .where(
+            repository_name.c.name_key.in_({key for _, key in keys}),
+            repository_name.c.state != "deleted",
+            repository.c.is_private.is_(False),
+            repository.c.deleted_at.is_(None),
+        )
+    )
+    return {keys[row.kind, row.name_key] for row in tx.execute(query) if (row.kind, row.name_key) in keys}

@@ -1,0 +1,124 @@
+"""Both languages say the same things, and nothing that is said is unused."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import headwater
+from headwater.kernel import HeadwaterError
+from headwater.web import i18n
+
+SOURCE = Path(headwater.__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered() -> None:
+    """Every context's texts: registered when its pages are imported."""
+    import importlib
+
+    for module in ("headwater.hub.pages", "headwater.accounts.pages", "headwater.hub.community.pages"):
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as exc:
+            assert exc.name is not None
+            assert module.startswith(exc.name), exc
+
+
+def fields(text: i18n.Text) -> set[str]:
+    texts = text.values() if isinstance(text, dict) else [text]
+    return {name for each in texts for _, name, _, _ in string.Formatter().parse(each) if name}
+
+
+def test_both_languages_have_the_same_keys_and_places() -> None:
+    english, chinese = i18n.catalogue("en"), i18n.catalogue("zh-CN")
+    # Messages of errors are English by themselves; only Chinese needs words for their codes.
+    extra = {key for key in chinese if key.startswith("error.code.")}
+    assert set(english) == set(chinese) - extra
+    for key, text in english.items():
+        optional = {"n"} if isinstance(text, dict) else set()
+        assert fields(text) - optional == fields(chinese[key]) - optional, key
+        assert isinstance(text, dict) == isinstance(chinese[key], dict), key
+
+
+def test_every_text_is_written_in_its_language() -> None:
+    for key, text in i18n.catalogue("en").items():
+        for each in text.values() if isinstance(text, dict) else [text]:
+            assert not re.search(r"[\u4e00-\u9fff]", each), key
+            assert each.strip(), key
+    for key, text in i18n.catalogue("zh-CN").items():
+        for each in text.values() if isinstance(text, dict) else [text]:
+            assert not re.search(r"[\u4e00-\u9fff][,;:!?]", each), f"{key}: use Chinese punctuation"
+
+
+def test_every_key_that_is_used_exists_and_every_key_is_used() -> None:
+    known, sources = set(i18n.catalogue("en")), []
+    for path in [*SOURCE.rglob("*.html"), *SOURCE.rglob("*.py")]:
+        sources.append((path, path.read_text("utf-8")))
+    used: set[str] = set()
+    prefixes = {"error.kind.", "error.code.", "record.kind."}
+    for path, text in sources:
+        if path.suffix == ".html":
+            for key, joined in re.findall(r"""\bt\(\s*["']([\w.]+)["'](\s*~)?""", text):
+                if joined or key.endswith("."):
+                    prefixes.add(key)
+                else:
+                    used.add(key)
+                    assert key in known, f"{path.name} asks for {key!r}, which no catalogue has"
+        used |= known & set(re.findall(r"""["']([a-z]\w*\.[\w.]+)["']""", text))
+        prefixes |= set(re.findall(r"""f?["']([a-z_]+\.(?:[a-z_]+[._])*[a-z_]*)\{""", text))
+        prefixes |= {found for found in re.findall(r"""["']([a-z_]+\.[\w.]*)["']\s*(?:~|\+)""", text)}
+    unused = {key for key in known - used if not any(key.startswith(prefix) for prefix in prefixes)}
+    assert not unused
+
+
+def every_error(kind: type[HeadwaterError]) -> set[str]:
+    return {kind.code, *(code for each in kind.__subclasses__() for code in every_error(each))}
+
+
+def test_every_kind_of_refusal_has_a_title() -> None:
+    from headwater.kernel import Kind
+
+    for tag in ("en", "zh-CN"):
+        for kind in Kind:
+            assert i18n.language(tag).has(f"error.kind.{kind.value}")
+
+
+@pytest.mark.parametrize(
+    ("header", "tag"),
+    [
+        ("", "en"),
+        ("zh-TW,zh;q=0.9,en;q=0.8", "zh-CN"),
+        ("fr-FR, en;q=0.5, zh;q=0.4", "en"),
+        ("de", "en"),
+        ("zh;q=0, en", "en"),
+        ("en;q=x, zh", "zh-CN"),
+        (", ;;q=1", "en"),
+    ],
+)
+def test_the_language_is_what_the_browser_asks_for(header: str, tag: str) -> None:
+    assert i18n._accepted(header) == tag
+
+
+def test_numbers_and_sizes_by_language() -> None:
+    english, chinese = i18n.language("en"), i18n.language("zh-CN")
+    assert english.number(1234567) == "1,234,567"
+    assert english.size(999) == "999 B"
+    assert english.size(999_950) == "1 MB"
+    assert english.size(269_060_552) == "269 MB"
+    assert english.parameters(134_515_008) == "135M"
+    assert english.compact(123_456) == "123.5K"
+    assert chinese.compact(123_456) == "12.3万"
+    assert english.t("strip.entries", n=1) == "1 entry"
+    assert english.t("strip.entries", n=1200) == "1,200 entries"
+    assert chinese.t("strip.entries", n=1) == "1 条记录"
+
+
+def test_markup_in_a_text_is_kept_and_the_rest_escaped() -> None:
+    from markupsafe import Markup
+
+    shown = i18n.language("en").t("error.request", id=Markup("<b>1</b>"), code="<x>")
+    assert shown == "Request <b>1</b> · &lt;x&gt;"
