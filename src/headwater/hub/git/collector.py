@@ -22,7 +22,8 @@ from headwater.db import Tx
 from headwater.hub import access, events
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import store
-from headwater.hub.git.cache import ORPHAN, GitStore
+from headwater.hub.git.cache import GitStore
+from headwater.hub.git.folders import ORPHAN
 from headwater.hub.git.lastchanged import forget_last_changed
 from headwater.hub.git.models import BuiltPack
 from headwater.hub.git.publish import store_pack
@@ -82,8 +83,6 @@ def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime
             inline = None if built is None else store_pack(site.blobs, repo_id, built)
             done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, now or utcnow())
         if done:
-            with site.part(GitStore).open(repo_id):  # from here on the folder of the old epoch is nobody's
-                pass
             site.part(GitStore).evict()
             return 0 if built is None else built.n_objects
     raise TimeoutError(f"repository {repo_id} changes faster than it can be pruned")

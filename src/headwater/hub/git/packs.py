@@ -150,3 +150,82 @@ def build_index(entries: list[tuple[bytes, int, int]], pack_trailer: bytes) -> b
         ]
     )
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tuple[int, bytes]] | None:
+    """Every object of a pack that is in memory, by id; None when they are more than ``limit_bytes`` together."""
+    (count,) = struct.unpack_from(">I", idx, 8 + 255 * 4)
+    at = 8 + 1024
+    names = [idx[at + 20 * n : at + 20 * n + 20].hex() for n in range(count)]
+    offsets = struct.unpack_from(f">{count}I", idx, at + 24 * count)
+    by_offset: dict[int, tuple[int, bytes]] = {}
+    found: dict[str, tuple[int, bytes]] = {}
+    name_at = dict(zip(offsets, names, strict=True))
+    for offset in sorted(offsets):
+        entry = _read_entry(data, offset, limit_bytes, by_offset, found)
+        if entry is None:
+            return None
+        limit_bytes -= len(entry[1])
+        if limit_bytes < 0:
+            return None
+        by_offset[offset] = found[name_at[offset]] = entry
+    return found
+
+
+def _read_entry(
+    data: bytes,
+    offset: int,
+    limit_bytes: int,
+    by_offset: dict[int, tuple[int, bytes]],
+    by_name: dict[str, tuple[int, bytes]],
+) -> tuple[int, bytes] | None:
+    """One object; None when it is too large, or is a difference from one that has not been read yet."""
+    byte = data[offset]
+    kind, size, shift, at = byte >> 4 & 7, byte & 15, 4, offset + 1
+    while byte & 0x80:
+        byte = data[at]
+        size |= (byte & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+    base: tuple[int, bytes] | None = None
+    if kind == 6:  # a difference from the object so many bytes before
+        byte = data[at]
+        back, at = byte & 0x7F, at + 1
+        while byte & 0x80:
+            byte = data[at]
+            back, at = (back + 1) << 7 | byte & 0x7F, at + 1
+        base = by_offset.get(offset - back)
+    elif kind == 7:  # a difference from the object of that id
+        base = by_name.get(data[at : at + 20].hex())
+        at += 20
+    if size > limit_bytes or (kind in (6, 7) and base is None):
+        return None
+    body = zlib.decompressobj().decompress(data[at:], size) if size else b""
+    return (kind, body) if base is None else (base[0], _apply_difference(base[1], body))
+
+
+def _apply_difference(base: bytes, delta: bytes) -> bytes:
+    at = 0
+    for _ in range(2):  # the sizes of base and result
+        while delta[at] & 0x80:
+            at += 1
+        at += 1
+    out = bytearray()
+    while at < len(delta):
+        op = delta[at]
+        at += 1
+        if not op & 0x80:
+            out += delta[at : at + op]
+            at += op
+            continue
+        start = size = 0
+        for n in range(4):
+            if op >> n & 1:
+                start |= delta[at] << 8 * n
+                at += 1
+        for n in range(3):
+            if op >> (4 + n) & 1:
+                size |= delta[at] << 8 * n
+                at += 1
+        size = size or 0x10000
+        out += base[start : start + size]
+    return bytes(out)

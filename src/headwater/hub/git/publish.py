@@ -14,8 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from headwater import queue
 from headwater.blobs import BlobFolder
 from headwater.db import Tx
@@ -23,12 +21,11 @@ from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
 from headwater.hub.events import MERGE_PACKS, RefMove, refs_moved
 from headwater.hub.git import store
-from headwater.hub.git.cache import pack_key
 from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
+from headwater.hub.git.folders import pack_key
 from headwater.hub.git.models import BuiltCommit, BuiltPack, Pointer
 from headwater.hub.models import Repository
 from headwater.hub.names import check_ref
-from headwater.hub.tables.repositories import repository
 from headwater.kernel import Actor, CommitId, GitOid, RepoId, Sha256
 from headwater.web import Site
 
@@ -111,11 +108,7 @@ class _Act:
     def run(self, tx: Tx, repo_id: RepoId) -> Published:
         from headwater.hub import files
 
-        row = tx.execute(
-            select(repository)
-            .where(repository.c.id == repo_id, repository.c.deleted_at.is_(None))
-            .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
-        ).first()
+        row = store.find_locked(tx, repo_id)
         if row is None:
             raise RepositoryNotFound
         repo = from_row(row)
@@ -133,9 +126,7 @@ class _Act:
         if self.paths:
             sizes = {p.sha256: p.size_bytes for p in self.pointers.values()}
             files.grant_rights(tx, repo.id, self.paths, actor=self.actor, now=self.now, pull=self.pull, sizes=sizes)
-        store.touch_repository(
-            tx, repo.id, added_bytes=added, head_commit=head, sets_head=head != repo.head_commit, now=self.now
-        )
+        store.touch_repository(tx, repo.id, added_bytes=added, head_commit=head, now=self.now)
         if self.pack is not None and repo.version % MERGE_EVERY == MERGE_EVERY - 1:
             queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), now=self.now)
         value = None if self.also is None else self.also(tx)

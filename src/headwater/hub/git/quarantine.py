@@ -17,8 +17,8 @@ from pathlib import Path
 
 from headwater.hub.errors import BadPath
 from headwater.hub.git import objects
-from headwater.hub.git.cache import open_odb
 from headwater.hub.git.errors import BadPush, ObjectTooLarge, PushTooLarge
+from headwater.hub.git.folders import open_odb
 from headwater.hub.git.models import BuiltPack, Pointer
 from headwater.hub.git.pointers import MAX_POINTER_BYTES, MIN_POINTER_BYTES, parse_pointer
 from headwater.hub.git.snapshot import Snapshot, git_command, git_env

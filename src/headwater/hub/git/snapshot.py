@@ -17,13 +17,53 @@ from headwater.kernel import CommitId, GitOid, RepoId
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headwater.hub.git.cache import GitStore, Handle
+    from headwater.hub.git.cache import GitStore
+    from headwater.hub.git.folders import Folder
     from headwater.hub.git.store import Head
 
 _HEX = re.compile(r"[0-9a-f]{7,40}")
 _KINDS = {mode: EntryKind.of_mode(mode) for mode in (0o040000, 0o100644, 0o100755, 0o100664, 0o120000, 0o160000)}
 _NO_SIZE = frozenset({DIRECTORY_MODE, SUBMODULE_MODE})
 MAX_BLOB_BYTES = 64 << 20
+
+
+class Objects:
+    """Objects by id: those of small packs held in memory, then those of the folder."""
+
+    __slots__ = ("held", "odb")
+
+    def __init__(self, odb: Any, held: dict[str, tuple[int, bytes]]) -> None:
+        self.odb = odb
+        self.held = held
+
+    def read(self, oid: str) -> tuple[int, bytes]:
+        """Raises: KeyError: there is no such object here."""
+        found = self.held.get(oid)
+        if found is not None:
+            return found
+        if self.odb is None:
+            raise KeyError(oid)
+        kind, data = self.odb.read(oid)
+        return int(kind), data
+
+    def find(self, oid: str) -> tuple[int, bytes] | None:
+        try:
+            return self.read(oid)
+        except KeyError:
+            return None
+
+    def header(self, oid: str) -> tuple[int, int]:
+        """Type and size. Raises: KeyError: there is no such object here."""
+        found = self.held.get(oid)
+        if found is not None:
+            return found[0], len(found[1])
+        if self.odb is None:
+            raise KeyError(oid)
+        kind, size = self.odb.read_header(oid)
+        return int(kind), size
+
+    def exists(self, oid: str) -> bool:
+        return oid in self.held or (self.odb is not None and bool(self.odb.exists(oid)))
 
 
 class Snapshot:
@@ -33,7 +73,15 @@ class Snapshot:
     """
 
     def __init__(
-        self, owner: GitStore, repo_id: RepoId, head: Head, refs: Mapping[str, str], handle: Handle, lock_fd: int
+        self,
+        owner: GitStore,
+        repo_id: RepoId,
+        head: Head,
+        refs: Mapping[str, str],
+        objects_: Objects,
+        folder_version: int,
+        folder: Folder | None,
+        lock_fd: int | None,
     ) -> None:
         self.owner = owner
         self.repo_id = repo_id
@@ -41,9 +89,14 @@ class Snapshot:
         self.prune_epoch = head.prune_epoch
         self.default_branch = head.default_branch
         self.refs = refs
-        self.lock_fd = lock_fd
-        self._handle = handle
-        self._odb = handle.odb
+        self._objects = objects_
+        self._fds = [] if lock_fd is None else [lock_fd]
+        self._folder = None if folder is None or folder_version < head.version else folder
+
+    def close(self) -> None:
+        """Let go of the cache's files; called by the ``with`` that gave this out."""
+        while self._fds:
+            os.close(self._fds.pop())
 
     # -- revisions
 
@@ -101,18 +154,14 @@ class Snapshot:
 
     def find_object(self, oid: str) -> tuple[int, bytes] | None:
         """Type and bytes of an object, or None if it is not here."""
-        try:
-            kind, data = self._odb.read(oid)
-        except KeyError:
-            return None
-        return int(kind), data
+        return self._objects.find(oid)
 
     def has_object(self, oid: str) -> bool:
-        return bool(self._odb.exists(oid))
+        return self._objects.exists(oid)
 
     def _kind(self, oid: str) -> int | None:
         try:
-            return int(self._odb.read_header(oid)[0])
+            return self._objects.header(oid)[0]
         except KeyError:
             return None
 
@@ -143,17 +192,15 @@ class Snapshot:
             ValueError: it is larger than ``limit_bytes``.
             KeyError: no such object.
         """
-        kind, size = self._odb.read_header(oid)
-        if int(kind) != objects.BLOB:
+        kind, size = self._objects.header(oid)
+        if kind != objects.BLOB:
             raise KeyError(oid)
         if size > limit_bytes:
             raise ValueError(f"the file has {size} bytes, {limit_bytes} were allowed")
-        data: bytes = self._odb.read(oid)[1]
-        return data
+        return self._objects.read(oid)[1]
 
     def blob_size(self, oid: str) -> int:
-        size: int = self._odb.read_header(oid)[1]
-        return size
+        return self._objects.header(oid)[1]
 
     # -- trees
 
@@ -196,9 +243,9 @@ class Snapshot:
         if mode in _NO_SIZE:
             return TreeEntry(path, _KINDS[mode], GitOid(oid.hex()), 0, None, None, mode)
         text = oid.hex()
-        size = self._odb.read_header(text)[1]
+        size = self._objects.header(text)[1]
         if MIN_POINTER_BYTES <= size <= MAX_POINTER_BYTES:
-            pointer = parse_pointer(self._odb.read(text)[1])
+            pointer = parse_pointer(self._objects.read(text)[1])
             if pointer is not None:
                 return TreeEntry(path, EntryKind.FILE, GitOid(text), pointer.size_bytes, pointer.sha256, size, mode)
         return TreeEntry(path, _KINDS.get(mode, EntryKind.FILE), GitOid(text), size, None, None, mode)
@@ -305,11 +352,24 @@ class Snapshot:
 
     def repo(self) -> Any:
         """The ``pygit2.Repository`` of the cache. For reading only: what is written there is lost."""
-        return self._handle.repo()
+        return self._on_disk().repo()
 
     @property
     def folder(self) -> Path:
-        return self._handle.folder
+        """A bare repository with at least what this snapshot has, for the git program to read."""
+        return self._on_disk().path
+
+    @property
+    def lock_fd(self) -> int:
+        """What a git child inherits, so that the folder outlives this process's interest in it."""
+        self._on_disk()
+        return self._fds[-1]
+
+    def _on_disk(self) -> Folder:
+        if self._folder is None:
+            self._folder, fd = self.owner.open_folder(self.repo_id, self.version)
+            self._fds.append(fd)
+        return self._folder
 
     def run_git(
         self, *args: str, stdin: bytes = b"", timeout_s: float = 120, env: Mapping[str, str] | None = None

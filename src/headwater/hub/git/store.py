@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
@@ -54,6 +55,65 @@ _PACKS = (
 )
 
 
+_N_PACKS = (
+    select(func.count()).select_from(pack).where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None))
+)
+_PACKS_AFTER = (
+    select(pack.c.id, pack_bytes.c.pack, pack_bytes.c.idx)
+    .select_from(pack.outerjoin(pack_bytes, pack_bytes.c.pack_id == pack.c.id))
+    .where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None), pack.c.id > bindparam("after"))
+    .order_by(pack.c.id)
+    .limit(bindparam("most"))
+)
+
+
+# Built once: to put a statement together costs more than to run it.
+_LOCK = (
+    select(repository)
+    .where(repository.c.id == bindparam("repo_id"), repository.c.deleted_at.is_(None))
+    .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
+)
+_INSERT_PACK = insert_or_ignore(pack).on_conflict_do_nothing().returning(pack.c.id)
+_REVIVE_PACK = (
+    update(pack)
+    .where(pack.c.repo_id == bindparam("for_repo"), pack.c.name == bindparam("for_name"))
+    .values(retired_at=None)
+)
+_INSERT_BYTES = insert(pack_bytes)
+_AT = (
+    (ref.c.repo_id == bindparam("at_repo")) & (ref.c.name == bindparam("at_name")) & (ref.c.oid == bindparam("at_oid"))
+)
+_INSERT_REF = insert_or_ignore(ref).on_conflict_do_nothing()
+_UPDATE_REF = update(ref).where(_AT).values(oid=bindparam("new_oid"), updated_at=bindparam("now"))
+_DELETE_REF = delete(ref).where(_AT)
+_TOUCH = (
+    update(repository)
+    .where(repository.c.id == bindparam("at_repo"))
+    .values(
+        version=repository.c.version + 1,
+        updated_at=bindparam("now"),
+        size_bytes=repository.c.size_bytes + bindparam("added_bytes"),
+        head_commit=bindparam("new_head"),
+    )
+)
+
+
+def find_locked(tx: Tx, repo_id: RepoId) -> Any:
+    """The repository's whole row, kept from changing until the transaction ends; None when it is deleted."""
+    return tx.execute(_LOCK, {"repo_id": repo_id}).first()
+
+
+def find_epochs(tx: Tx, repo_ids: Sequence[RepoId]) -> dict[RepoId, int]:
+    """The prune epoch of each repository that is not deleted."""
+    found: dict[RepoId, int] = {}
+    for at in range(0, len(repo_ids), 500):
+        query = select(repository.c.id, repository.c.prune_epoch).where(
+            repository.c.id.in_(repo_ids[at : at + 500]), repository.c.deleted_at.is_(None)
+        )
+        found.update({RepoId(row[0]): row[1] for row in tx.execute(query)})
+    return found
+
+
 def read_head(tx: Tx, repo_id: RepoId) -> Head:
     row = tx.execute(_HEAD, {"repo_id": repo_id}).first()
     if row is None:
@@ -69,6 +129,13 @@ def read_state(tx: Tx, repo_id: RepoId) -> State:
     head = read_head(tx, repo_id)
     packs = tuple(PackRow(*row) for row in tx.execute(_PACKS, {"repo_id": repo_id}))
     return State(head, read_refs(tx, repo_id), packs)
+
+
+def read_packs_after(tx: Tx, repo_id: RepoId, after_id: int, limit: int) -> tuple[int, list[Any]]:
+    """How many live packs there are, and those with a higher id, with their bytes where they lie in the row."""
+    n_live = tx.execute(_N_PACKS, {"repo_id": repo_id}).scalar()
+    rows = tx.execute(_PACKS_AFTER, {"repo_id": repo_id, "after": after_id, "most": limit}).all()
+    return n_live, rows
 
 
 def find_pack_bytes(tx: Tx, pack_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
@@ -87,10 +154,6 @@ def insert_pack(
     now: datetime,
 ) -> None:
     """A pack's row; one of the same name (a retried act) is taken into use again instead."""
-    found = tx.execute(select(pack.c.id).where(pack.c.repo_id == repo_id, pack.c.name == name)).scalar()
-    if found is not None:
-        tx.execute(update(pack).where(pack.c.id == found).values(retired_at=None))
-        return
     values = {
         "repo_id": repo_id,
         "name": name,
@@ -99,23 +162,25 @@ def insert_pack(
         "is_inline": inline is not None,
         "created_at": now,
     }
-    pack_id = tx.execute(insert(pack).values(values)).inserted_primary_key[0]
-    if inline is not None:
-        tx.execute(insert(pack_bytes).values(pack_id=pack_id, pack=inline[0], idx=inline[1]))
+    pack_id = tx.execute(_INSERT_PACK, values).scalar()
+    if pack_id is None:
+        tx.execute(_REVIVE_PACK, {"for_repo": repo_id, "for_name": name})
+    elif inline is not None:
+        tx.execute(_INSERT_BYTES, {"pack_id": pack_id, "pack": inline[0], "idx": inline[1]})
 
 
 def move_ref(tx: Tx, repo_id: RepoId, name: str, old: str | None, new: str | None, now: datetime) -> bool:
     """Compare and swap; False when the ref is not at ``old``."""
-    here = (ref.c.repo_id == repo_id) & (ref.c.name == name)
     if old is None and new is None:
         return find_ref(tx, repo_id, name) is None
+    here = {"at_repo": repo_id, "at_name": name, "at_oid": old}
     if old is None:
         values = {"repo_id": repo_id, "name": name, "oid": new, "updated_at": now}
-        done = tx.execute(insert_or_ignore(ref).values(values).on_conflict_do_nothing())
+        done = tx.execute(_INSERT_REF, values)
     elif new is None:
-        done = tx.execute(delete(ref).where(here, ref.c.oid == old))
+        done = tx.execute(_DELETE_REF, here)
     else:
-        done = tx.execute(update(ref).where(here, ref.c.oid == old).values(oid=new, updated_at=now))
+        done = tx.execute(_UPDATE_REF, here | {"new_oid": new, "now": now})
     return bool(done.rowcount == 1)
 
 
@@ -151,17 +216,10 @@ def find_pointers(tx: Tx, oids: Iterable[GitOid]) -> dict[GitOid, Pointer]:
     return found
 
 
-def touch_repository(
-    tx: Tx, repo_id: RepoId, *, added_bytes: int, head_commit: str | None, sets_head: bool, now: datetime
-) -> None:
-    values: dict[str, object] = {
-        "version": repository.c.version + 1,
-        "updated_at": now,
-        "size_bytes": repository.c.size_bytes + added_bytes,
-    }
-    if sets_head:
-        values["head_commit"] = head_commit
-    tx.execute(update(repository).where(repository.c.id == repo_id).values(values))
+def touch_repository(tx: Tx, repo_id: RepoId, *, added_bytes: int, head_commit: str | None, now: datetime) -> None:
+    """Raise the version, so that every cache looks again."""
+    values = {"at_repo": repo_id, "added_bytes": added_bytes, "new_head": head_commit, "now": now}
+    tx.execute(_TOUCH, values)
 
 
 def replace_packs(tx: Tx, repo_id: RepoId, retired_ids: Sequence[int], *, pruned: bool, now: datetime) -> None:
