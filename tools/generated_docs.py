@@ -113,9 +113,9 @@ def _text(kind: type[HeadwaterError]) -> str:
             text = _template(node.args[0])
             if re.search(r"\w{3}", text):
                 return text
-    default = inspect.signature(kind.__init__).parameters["message"].default
-    if isinstance(default, str):
-        return default
+    message = inspect.signature(kind.__init__).parameters.get("message")
+    if message is not None and isinstance(message.default, str):
+        return message.default
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
     return " ".join((vars(kind).get("__doc__") or f"{words}: the text says what is wrong.").split())
 
