@@ -7,6 +7,7 @@ place of images of other origins (the page's policy would not load them, and loa
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 import time
@@ -84,7 +85,6 @@ def _render(text: str, link_base: str | None, image_base: str | None) -> str:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
     from mdit_py_plugins.amsmath import amsmath_plugin
-    from mdit_py_plugins.anchors import anchors_plugin
     from mdit_py_plugins.dollarmath import dollarmath_plugin
     from mdit_py_plugins.footnote import footnote_plugin
     from mdit_py_plugins.tasklists import tasklists_plugin
@@ -93,9 +93,9 @@ def _parser() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_space=False, allow_digits=False, double_inline=True)
     parser.use(amsmath_plugin)
     parser.use(footnote_plugin).use(tasklists_plugin)
-    parser.use(anchors_plugin, max_level=6, slug_func=slug_of)
     parser.inline.ruler.before("text", "deadline", _check_time_inline)
     parser.block.ruler.before("table", "deadline", _check_time_block, {"alt": []})
+    parser.core.ruler.push("heading_ids", _name_headings)
     parser.core.ruler.push("bare_links", _link_bare_addresses)
     parser.add_render_rule("math_inline", _render_inline_math)
     parser.add_render_rule("math_inline_double", _render_display_math)
@@ -109,6 +109,18 @@ def _parser() -> MarkdownIt:
 def slug_of(title: str) -> str:
     """As on the hubs people link from: lower case, hyphens for spaces, no punctuation."""
     return re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")[:100] or "section"
+
+
+def _name_headings(state: StateCore) -> None:
+    """Each heading gets an id; the second of the same title ends in ``-1``, and so on."""
+    seen: dict[str, int] = {}
+    for heading, title in itertools.pairwise(state.tokens):
+        if heading.type != "heading_open":
+            continue
+        slug = slug_of("".join(part.content for part in title.children or [] if part.type in ("text", "code_inline")))
+        number = seen.get(slug, 0)
+        seen[slug] = number + 1
+        heading.attrSet("id", f"{slug}-{number}" if number else slug)
 
 
 def _check_time_inline(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - markdown-it's signature
@@ -242,7 +254,6 @@ _TAGS = frozenset(
         "h5",
         "h6",
         "hr",
-        "hw-formula",
         "i",
         "img",
         "input",
