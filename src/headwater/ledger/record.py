@@ -23,6 +23,11 @@ from headwater.ledger.tables import entry, entry_secret, pending_entry
 LEAF_VERSION = 1
 SALT_BYTES = 16
 
+# Built once: every commit is recorded, and building a statement costs more than running it.
+_INSERT_ENTRY = insert(entry).returning(entry.c.id)
+_INSERT_SECRET = insert(entry_secret)
+_INSERT_PENDING = insert(pending_entry)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -59,21 +64,18 @@ def record(
     salt = secrets.token_bytes(SALT_BYTES) if private else b""
     shown = {key: salted(salt, value) for key, value in names.items()} if private else names
     leaf = canonical({"v": LEAF_VERSION, "kind": kind, "at": to_iso(now), **shown})
-    entry_id = tx.execute(
-        insert(entry)
-        .values(
-            kind=kind,
-            repo_id=repo_id,
-            account_id=actor.account_id,
-            is_private=private,
-            leaf=leaf.decode(),
-            created_at=now,
-        )
-        .returning(entry.c.id)
-    ).scalar_one()
+    values = {
+        "kind": kind,
+        "repo_id": repo_id,
+        "account_id": actor.account_id,
+        "is_private": private,
+        "leaf": leaf.decode(),
+        "created_at": now,
+    }
+    entry_id = tx.execute(_INSERT_ENTRY, values).scalar_one()
     if private:
-        tx.execute(insert(entry_secret).values(entry_id=entry_id, salt=salt, names=names))
-    tx.execute(insert(pending_entry).values(entry_id=entry_id))
+        tx.execute(_INSERT_SECRET, {"entry_id": entry_id, "salt": salt, "names": names})
+    tx.execute(_INSERT_PENDING, {"entry_id": entry_id})
     return EntryId(entry_id)
 
 

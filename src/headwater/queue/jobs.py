@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from headwater.db import Tx
 from headwater.kernel import JobId, utcnow
@@ -17,6 +17,10 @@ LEASE_S = 120
 MAX_ATTEMPTS = 12
 FIRST_RETRY_S = 2
 LONGEST_RETRY_S = 3600
+
+# Built once: every commit puts jobs, and building a statement costs more than running it.
+_WAITING = select(job.c.id).where(job.c.unique_key == bindparam("unique_key"), job.c.state == "waiting")
+_INSERT = insert(job)
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,18 @@ def put(
     """
     now = now or utcnow()
     key = None if unique is None else f"{kind}:{unique}"
-    if key is not None:
-        waiting = tx.execute(select(job.c.id).where(job.c.unique_key == key, job.c.state == "waiting")).first()
-        if waiting is not None:
-            return
+    if key is not None and tx.execute(_WAITING, {"unique_key": key}).first() is not None:
+        return
     tx.execute(
-        insert(job).values(
-            kind=kind,
-            payload=payload,
-            unique_key=key,
-            state="waiting",
-            run_at=now + timedelta(seconds=delay_s),
-            created_at=now,
-        )
+        _INSERT,
+        {
+            "kind": kind,
+            "payload": payload,
+            "unique_key": key,
+            "state": "waiting",
+            "run_at": now + timedelta(seconds=delay_s),
+            "created_at": now,
+        },
     )
 
 
