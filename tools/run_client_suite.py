@@ -54,7 +54,7 @@ import pytest
 
 from huggingface_hub import HfApi, RepoUrl
 
-from .testing_constants import ENDPOINT_STAGING, TOKEN
+from .testing_constants import ENDPOINT_STAGING, TOKEN, USER
 from .testing_utils import repo_name
 
 MARKS = ("api", "transfer", "inference", "xet", "no_xet", "production", "git_lfs", "vcr")
@@ -90,6 +90,13 @@ class RepoFactory:
         url = api.create_repo(repo_id or repo_name(), repo_type=repo_type, **more)
         self.made.append((api, url))
         return url
+
+
+@pytest.fixture
+def new_repo_id(api):
+    name = f"{USER}/{repo_name()}"
+    yield name
+    api.delete_repo(name, missing_ok=True)
 
 
 @pytest.fixture(scope="class")
@@ -194,7 +201,7 @@ def constants(tests: Path, data: Path, url: str) -> str:
 
 
 def run(work: Path, suite: Path, url: str, rest: list[str]) -> int:
-    pip(work, "install", "--no-deps", "--target", str(work / "extra"), "pytest-mock")
+    pip(work, "install", "--no-deps", "--target", str(work / "extra"), "pytest-mock", "jedi", "parso")
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))},
         "HF_ENDPOINT": url,

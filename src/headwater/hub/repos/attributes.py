@@ -1,4 +1,4 @@
-"""Which files are kept outside git in a new repository: its first ``.gitattributes``."""
+"""The files a new repository begins with: which others are kept outside git, and the card of an app."""
 
 from headwater.hub.models import RepoKind
 
@@ -68,3 +68,8 @@ def default_attributes(kind: RepoKind) -> bytes:
     """The text of the first ``.gitattributes``."""
     patterns = _EVERYWHERE + (_IN_DATASETS if kind is RepoKind.DATASET else ())
     return "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in patterns).encode()
+
+
+def space_card(name: str, sdk: str) -> bytes:
+    """The first README.md of a space: clients rely on its front matter naming the sdk, and never make one themselves."""
+    return f"---\ntitle: {name}\nsdk: {sdk}\n---\n\n# {name}\n".encode()

@@ -12,12 +12,12 @@ from datetime import datetime
 from headwater import accounts, ledger, queue
 from headwater.accounts import Action, NotAllowed, NotSignedIn, Resource
 from headwater.db import Tx
-from headwater.hub import access, events, search
+from headwater.hub import access, community, events, search
 from headwater.hub.errors import NameTaken
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_name
 from headwater.hub.repos import store
-from headwater.hub.repos.attributes import default_attributes
+from headwater.hub.repos.attributes import default_attributes, space_card
 from headwater.hub.repos.authors import author_of
 from headwater.hub.repos.errors import BadSetting, NameLeadsOn, TargetTaken
 from headwater.kernel import AccountId, Actor, BadCursor, Page, decode_cursor, encode_cursor, utcnow
@@ -45,7 +45,7 @@ def create_repository(
     sdk: str | None = None,
     now: datetime | None = None,
 ) -> Repository:
-    """Create a repository whose branch ``main`` holds one commit with the default ``.gitattributes``.
+    """Create a repository whose branch ``main`` holds one commit with the default ``.gitattributes`` (and a space's card).
 
     Raises:
         BadName: the name cannot be used.
@@ -58,11 +58,15 @@ def create_repository(
     check_name(name.name)
     if sdk is not None and (kind is not RepoKind.SPACE or sdk not in SDKS):
         raise BadSetting("sdk", sdk, f"one of {', '.join(SDKS)}, and only for spaces")
+    first_files = [git.AddFile(".gitattributes", default_attributes(kind))]
+    if kind is RepoKind.SPACE:
+        sdk = sdk or "static"
+        first_files.append(git.AddFile("README.md", space_card(name.name, sdk)))
     author = author_of(actor)
     built = git.build_commit(
         None,
         None,
-        [git.AddFile(".gitattributes", default_attributes(kind))],
+        first_files,
         author_name=author.name,
         author_email=author.email,
         title=FIRST_MESSAGE,
@@ -74,6 +78,7 @@ def create_repository(
         repo = insert_repository(tx, site, actor, kind, name, is_private=is_private, sdk=sdk, now=now)
         search.refresh(tx, repo.id)
         published = git.publish_first(tx, actor, repo.id, f"refs/heads/{repo.default_branch}", built, now=now)
+        community.queue_webhooks(tx, published.repo, scope="repo", action="create", facts={}, now=now)
         ledger.record(
             tx,
             actor,
@@ -114,7 +119,7 @@ def insert_repository(
         kind=kind,
         name=owned,
         owner_id=owner.id,
-        sdk=sdk or ("static" if kind is RepoKind.SPACE else None),
+        sdk=sdk,
         is_private=is_private,
         created_by=actor.account_id,
         now=now,
@@ -131,6 +136,7 @@ def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, n
     store.delete_repository(tx, repo.id, now)
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    community.queue_webhooks(tx, repo, scope="repo", action="delete", facts={}, now=now)
     ledger.record(
         tx,
         actor,
@@ -167,6 +173,8 @@ def move_repository(
     )
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    moved_to = {"name": str(target), "owner": {"id": f"{owner.id:024x}"}}
+    community.queue_webhooks(tx, repo, scope="repo", action="move", facts={"movedTo": moved_to}, now=now)
     ledger.record(
         tx,
         actor,
