@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +39,17 @@ class Storage:
         return sorted(p for p in self.site.blobs.root.rglob("*") if p.is_file() and p.name != "placing.lock")
 
 
+@functools.cache
+def _template() -> Path:
+    """An empty site, made once a process: its schema takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="headwater-empty-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    prepare_data(folder / "data")
+    return folder / "data"
+
+
 def make_storage(data_dir: Path) -> Storage:
-    prepare_data(data_dir)
+    shutil.copytree(_template(), data_dir)
     site = Site(
         data_dir=data_dir,
         db=Database(data_dir / "headwater.db"),

@@ -34,7 +34,7 @@ repo = st.integers(0, 1)
 class Bytes(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         self.storage = make_storage(Path(self.folder.name) / "data")
         self.repos = [self.storage.repo("ada", f"m{n}") for n in range(2)]
         self.site, self.ada = self.storage.site, self.storage.person("ada")
@@ -126,6 +126,6 @@ class Bytes(RuleBasedStateMachine):
 
 
 Bytes.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestBytes = Bytes.TestCase
