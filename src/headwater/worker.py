@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from headwater.accounts import jobs as accounts_jobs
 from headwater.hub import jobs as hub_jobs
 from headwater.queue import Handler, Runner
 from headwater.web.site import Site
@@ -34,7 +35,7 @@ def run(site: Site, stop: threading.Event) -> None:
 
 
 def _run_periodic(site: Site, stop: threading.Event) -> None:
-    acts = hub_jobs.PERIODIC  # (seconds between, act)
+    acts = [*accounts_jobs.PERIODIC, *hub_jobs.PERIODIC]  # (seconds between, act)
     started = time.monotonic()
     due = {number: started + every_s for number, (every_s, _) in enumerate(acts)}
     while due:

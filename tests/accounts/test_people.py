@@ -545,3 +545,27 @@ def test_acts_that_others_rely_on_are_in_the_ledger(site, person):
         "member.removed",
         "account.suspended",
     ]
+
+
+def test_what_opens_nothing_any_more_is_swept_away(site, person):
+    from sqlalchemy import func, select
+
+    from headwater.accounts import tables
+    from headwater.accounts.jobs import sweep_credentials
+    from headwater.kernel import utcnow
+
+    boss = person("boss", admin=True, password_hash=HASHED)
+    long_ago, now = utcnow() - timedelta(days=200), utcnow()
+    for moment in (long_ago, now):
+        sign_in(site, "boss", now=moment)
+        site.db.write(links.invite_to_site, boss, now=moment)
+        site.db.write(sessions.count_attempt, "boss", AWAY.address, now=moment)
+    old = site.db.write(tokens.create_token, boss, name="old", role="read", now=long_ago)
+    site.db.write(lambda tx: sessions.start_session(tx, accounts.get_self(tx, boss), user_agent="", now=long_ago))
+    sweep_credentials(site)
+
+    def count(table):
+        return site.db.read(lambda tx: tx.execute(select(func.count()).select_from(table)).scalar())
+
+    assert (count(tables.session), count(tables.one_time_link)) == (1, 1)
+    assert site.db.read(identify.identify_token, old.secret, now=now).actor.account_id == boss.account_id

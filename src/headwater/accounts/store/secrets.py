@@ -295,3 +295,9 @@ def uncount_failure(tx: Tx, keys: Iterable[str]) -> None:
         .where(sign_in_failure.c.key.in_(list(keys)), sign_in_failure.c.n > 0)
         .values(n=sign_in_failure.c.n - 1)
     )
+
+
+def sweep(tx: Tx, *, now: datetime, links_before: datetime) -> None:
+    tx.execute(delete(session).where(session.c.expires_at < now))
+    tx.execute(delete(one_time_link).where(one_time_link.c.expires_at < links_before))
+    tx.execute(delete(sign_in_failure).where(sign_in_failure.c.expires_at < now))
