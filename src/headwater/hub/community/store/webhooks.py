@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
 from headwater.accounts.models import AccountKind
 from headwater.accounts.tables import account
@@ -19,6 +19,16 @@ from headwater.hub.models import Repository
 from headwater.hub.tables.community import webhook, webhook_delivery, webhook_watch
 from headwater.hub.tables.repositories import repository
 from headwater.kernel import AccountId
+
+# Built once: every commit asks, and building a statement costs more than running it.
+_WATCHING = select(webhook).where(
+    webhook.c.id.in_(
+        select(webhook_watch.c.webhook_id).where(
+            or_(webhook_watch.c.repo_id == bindparam("of_repo"), webhook_watch.c.account_id == bindparam("of_owner"))
+        )
+    ),
+    webhook.c.is_disabled.is_(False),
+)
 
 
 def insert_webhook(
@@ -89,11 +99,7 @@ def find_webhook_by_id(tx: Tx, webhook_id: int) -> Webhook | None:
 
 def list_watching(tx: Tx, repo: Repository) -> list[Webhook]:
     """Enabled webhooks that watch the repository or its owner."""
-    ids = select(webhook_watch.c.webhook_id).where(
-        or_(webhook_watch.c.repo_id == repo.id, webhook_watch.c.account_id == repo.owner_id)
-    )
-    rows = tx.execute(select(webhook).where(webhook.c.id.in_(ids), webhook.c.is_disabled.is_(False)))
-    return _webhooks(tx, rows)
+    return _webhooks(tx, tx.execute(_WATCHING, {"of_repo": repo.id, "of_owner": repo.owner_id}))
 
 
 def insert_delivery(tx: Tx, webhook_id: int, event: str, facts: dict[str, Any], *, keep: int, now: datetime) -> int:
