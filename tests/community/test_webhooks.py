@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from headwater import accounts, queue
 from headwater.hub.community import deliveries, discussions, outbound, pulls, webhooks
 from headwater.hub.community.errors import AddressRefused, BadWebhook, WebhookNotFound
-from headwater.hub.jobs import OUTBOUND_HANDLERS
 from headwater.hub.community.outbound import Allowed, is_public
 from headwater.hub.community.settings import WebhookSettings
 from headwater.hub.community.webhooks import WebhookFields
 from headwater.hub.errors import RepositoryNotFound
+from headwater.hub.jobs import OUTBOUND_HANDLERS
 from headwater.hub.models import RepoKind, RepoName
+from headwater.hub.repos import service as repos
 from headwater.kernel import SYSTEM, Settings
 from tests.community.conftest import NOW, World
 from tests.servers.receiver import Receiver
@@ -313,3 +314,29 @@ def test_a_suspended_listener_hears_nothing(listening: World):
     listening.site.db.write(accounts.suspend, SYSTEM, "bob", now=datetime(2026, 1, 2, tzinfo=UTC))
     open_one(listening)
     assert run_jobs(listening) == 0
+
+
+def test_repositories_tell_when_they_come_change_and_go(listening: World, receiver: Receiver):
+    ada, lake = listening.person("ada"), RepoName("ada", "lake")
+    listening.repo("ada/lake")
+    settings = repos.Settings(gated="auto")
+    listening.site.db.write(repos.change_settings, ada, MODEL, lake, settings, now=NOW)
+    listening.site.db.write(repos.move_repository, ada, MODEL, lake, RepoName("ada", "sea"), now=NOW)
+    listening.site.db.write(repos.delete_repository, ada, MODEL, RepoName("ada", "sea"), now=NOW)
+    run_jobs(listening)
+    told = [(one.json["event"]["action"], one.json["event"]["scope"], one.json) for one in receiver.received]
+    assert [(action, scope) for action, scope, _ in told if scope != "repo.content"] == [
+        ("create", "repo"),
+        ("update", "repo.config"),
+        ("move", "repo"),
+        ("delete", "repo"),
+    ]
+    assert next(body for action, _, body in told if action == "move")["movedTo"]["name"] == "ada/sea"
+
+
+def test_a_repository_that_turns_private_falls_silent(listening: World, receiver: Receiver):
+    settings = repos.Settings(is_private=True)
+    listening.site.db.write(repos.change_settings, listening.person("ada"), MODEL, RIVER, settings, now=NOW)
+    open_one(listening)
+    assert run_jobs(listening) == 0
+    assert receiver.received == []

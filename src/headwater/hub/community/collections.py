@@ -37,6 +37,7 @@ MAX_ITEMS = 500
 MAX_DESCRIPTION_CHARS = 150
 MAX_NOTE_CHARS = 500
 PAGE_SIZE = 30
+MAX_ASKED = 20  # owners or items in one question
 THEMES = ("green", "blue", "orange", "purple", "pink", "indigo")
 
 _PUBLIC_ID = re.compile(r"(?:^|-)([0-9a-f]{24})$")
@@ -54,6 +55,8 @@ class ShownItem:
 
 @dataclass(frozen=True)
 class ShownCollection:
+    """``may_edit`` is told for one collection, not in lists."""
+
     collection: Collection
     owner: Account
     items: tuple[ShownItem, ...]
@@ -121,9 +124,9 @@ def list_collections(
     """
     owner_ids = None
     if owners:
-        found = (accounts.find_account(tx, name) for name in owners)
+        found = (accounts.find_account(tx, name) for name in owners[:MAX_ASKED])
         owner_ids = [account.id for account in found if account is not None]
-    repo_ids = _readable_ids(tx, actor, items) if items else None
+    repo_ids = _readable_ids(tx, actor, items[:MAX_ASKED]) if items else None
     offset = 0 if cursor is None else decode_cursor(cursor)
     if not isinstance(offset, int) or offset < 0:
         raise BadCursor
@@ -310,8 +313,10 @@ def _shown(tx: Tx, actor: Actor, found: Sequence[Collection]) -> list[ShownColle
         if not one.is_private or open_owners is None or one.owner_id in open_owners
     }
     owners = accounts.get_accounts(tx, {collection.owner_id for collection in found})
+    alone = len(found) == 1  # lists have no buttons, and would ask once for each owner
     editable = {
-        owner_id: accounts.allows(tx, actor, Action.WRITE, on=Resource(owner_id=owner_id)) for owner_id in owners
+        owner_id: alone and accounts.allows(tx, actor, Action.WRITE, on=Resource(owner_id=owner_id))
+        for owner_id in owners
     }
     return [
         ShownCollection(

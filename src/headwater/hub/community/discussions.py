@@ -52,6 +52,7 @@ class Detail:
     people: dict[AccountId, Account]
     may_write: bool
     may_discuss: bool
+    may_read_files: bool  # a gate may be closed to somebody who sees the rest
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def get_detail(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int) -
         accounts.get_accounts(tx, ids),
         may_write=accounts.allows(tx, actor, Action.WRITE, on=repo.resource),
         may_discuss=accounts.allows(tx, actor, Action.DISCUSS, on=repo.resource),
+        may_read_files=accounts.allows(tx, actor, Action.READ_FILES, on=repo.resource),
     )
 
 

@@ -104,9 +104,9 @@ def get_overview(tx: Tx, actor: Actor, name: str, *, organisation: bool | None =
     )
 
 
-def list_repositories(tx: Tx, actor: Actor, account: Account, *, limit: int) -> list[Repository]:
+def list_repositories(tx: Tx, actor: Actor, account: Account, kind: RepoKind, *, limit: int) -> list[Repository]:
     """Those of ``account`` that the one who asks may see, changed last first."""
-    return store.list_repositories(tx, account.id, readable(tx, actor), limit=limit)
+    return store.list_repositories(tx, account.id, kind, readable(tx, actor), limit=limit)
 
 
 def readable(tx: Tx, actor: Actor) -> Any:

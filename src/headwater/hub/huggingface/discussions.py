@@ -197,6 +197,8 @@ def _read_detail(site: Site, actor: Actor, target: Target, *, with_diff: bool) -
             events.append(told)
     answer["events"] = events
     if discussion.is_pull:
+        # A difference is made of files, so a closed gate hides it.
+        with_diff = with_diff and detail.may_read_files
         changes = pulls.read_changes(site, detail.repo, discussion, with_diff=with_diff)
         answer["filesWithConflicts"] = [] if changes is None else list(changes.conflicts)
         answer["changes"] = {"base": discussion.base_ref}

@@ -29,6 +29,7 @@ from headwater.web import Access, Route, shell
 
 PER_PAGE = 50
 PER_KIND = 10
+PER_TAB = 100
 TABS = ("overview", "models", "datasets", "spaces", "collections", "likes", "activity", "people")
 
 
@@ -166,14 +167,16 @@ def _count(found: Overview, tab: str) -> int | None:
 def _groups(tx: Tx, actor: Actor, found: Overview, tab: str) -> list[Group]:
     """On the overview the first few of each kind, else many of one."""
     wanted = list(RepoKind) if tab == "overview" else [RepoKind.from_plural(tab)]
-    most = PER_KIND if tab == "overview" else 500
-    listed = _listed(tx, people.list_repositories(tx, actor, found.account, limit=500))
+    most = PER_KIND if tab == "overview" else PER_TAB
+    found_of = {kind: people.list_repositories(tx, actor, found.account, kind, limit=most) for kind in wanted}
+    listed = _listed(tx, [repo for repos in found_of.values() for repo in repos])
     groups = []
     for kind in wanted:
-        rows = [row_of(each) for each in listed if each.repo.kind is kind][:most]
+        rows = [row_of(each) for each in listed if each.repo.kind is kind]
         count = found.n_repositories.get(kind, 0)
         if rows:
-            groups.append(Group(kind, count, rows, _href(found.account, kind.plural) if count > len(rows) else None))
+            all_href = f"/{kind.plural}?author={found.account.name}" if count > len(rows) else None
+            groups.append(Group(kind, count, rows, all_href))
     return groups
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
-from headwater.accounts import Account
+from headwater.accounts import Account, Action
 from headwater.db import Tx
 from headwater.hub.community import discussions, pulls
 from headwater.hub.community.errors import DiscussionNotFound
@@ -208,11 +208,13 @@ async def show_files(request: Request) -> Response:
 def load_talk(
     site: Site, actor: Actor, request: Request, view: str, draft: str = "", problem: HeadwaterError | None = None
 ) -> TalkPage:
-    """Raises: RepositoryNotFound, Moved, DiscussionNotFound."""
+    """Raises: RepositoryNotFound, Moved, DiscussionNotFound, GateClosed."""
     kind, name = name_of(request)
     num = _num(request)
     with site.db.reading() as tx:
-        head = find_head(tx, actor, kind, name, "discussions")
+        # Changes are made of files, so that page stands behind the repository's gate.
+        asked = Action.READ_FILES if view == "files" else Action.READ
+        head = find_head(tx, actor, kind, name, "discussions", asked)
         detail = discussions.get_detail(tx, actor, kind, name, num)
     repo, discussion = head.repo, detail.discussion
     if view == "files" and not discussion.is_pull:
@@ -344,8 +346,6 @@ def load_new(
     site: Site, actor: Actor, request: Request, form: shell.Form | None, problem: HeadwaterError | None
 ) -> NewTalkPage:
     """Raises: RepositoryNotFound, Moved, NotSignedIn."""
-    from headwater.accounts import Action
-
     kind, name = name_of(request)
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "discussions", Action.DISCUSS)

@@ -210,6 +210,8 @@ def change_settings(
     store.update_repository(tx, repo.id, **changed)
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+    after = access.get_repository_by_id(tx, actor, repo.id, Action.READ)
+    community.queue_webhooks(tx, after, scope="repo.config", action="update", facts={}, now=now)
     ledger.record(
         tx,
         actor,
@@ -220,7 +222,7 @@ def change_settings(
         repo_id=repo.id,
         now=now,
     )
-    return access.get_repository_by_id(tx, actor, repo.id, Action.READ)
+    return after
 
 
 def list_owned(

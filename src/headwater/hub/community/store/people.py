@@ -153,11 +153,13 @@ def count_repositories(tx: Tx, owner_id: AccountId, readable: Select[Any]) -> di
     return {RepoKind(row.kind): row.n for row in rows}
 
 
-def list_repositories(tx: Tx, owner_id: AccountId, readable: Select[Any], *, limit: int) -> list[Repository]:
+def list_repositories(
+    tx: Tx, owner_id: AccountId, kind: RepoKind, readable: Select[Any], *, limit: int
+) -> list[Repository]:
     """Those changed last, first."""
     rows = tx.execute(
         select(repository)
-        .where(repository.c.owner_id == owner_id, repository.c.id.in_(readable))
+        .where(repository.c.owner_id == owner_id, repository.c.kind == kind.value, repository.c.id.in_(readable))
         .order_by(repository.c.updated_at.desc(), repository.c.id.desc())
         .limit(limit)
     )
