@@ -43,7 +43,10 @@ def main() -> int:
             context = browser.new_context(viewport={"width": int(width), "height": 900}, locale=language)
             cookies = [f"hw_lang={language}", f"hw_theme={theme}", *options.cookie]
             context.add_cookies(
-                [{"name": name, "value": value, "url": options.url} for name, _, value in (c.partition("=") for c in cookies)]
+                [
+                    {"name": name, "value": value, "url": options.url}
+                    for name, _, value in (c.partition("=") for c in cookies)
+                ]
             )
             for path in options.paths:
                 page = context.new_page()
@@ -69,7 +72,9 @@ def watch(page: Page, url: str) -> list[str]:
     origin = urlsplit(url).netloc
     page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: problems.append(f"script: {error}"))
-    page.on("request", lambda r: problems.append(f"asks {r.url}") if urlsplit(r.url).netloc not in (origin, "") else None)
+    page.on(
+        "request", lambda r: problems.append(f"asks {r.url}") if urlsplit(r.url).netloc not in (origin, "") else None
+    )
     return problems
 
 

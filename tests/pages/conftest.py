@@ -29,7 +29,13 @@ CHROMIUM_ARGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-MODEL, DATASET, SPACE, PRIVATE, GATED = "lab/pages-model", "lab/pages-data", "ada/pages-code", "ada/pages-private", "lab/pages-gated"
+MODEL, DATASET, SPACE, PRIVATE, GATED = (
+    "lab/pages-model",
+    "lab/pages-data",
+    "ada/pages-code",
+    "ada/pages-private",
+    "lab/pages-gated",
+)
 CARD = """---
 license: apache-2.0
 language: [zh, en]
@@ -139,7 +145,9 @@ def fill(app: LiveApp) -> str:
     )
     hf.create_tag(MODEL, tag="v1.0")
     hf.create_branch(MODEL, branch="next")
-    hf.upload_file(path_or_fileobj=b'{"model_type": "llama2"}\n', path_in_repo="config.json", repo_id=MODEL, revision="next")
+    hf.upload_file(
+        path_or_fileobj=b'{"model_type": "llama2"}\n', path_in_repo="config.json", repo_id=MODEL, revision="next"
+    )
     table = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(300)), "text": [f"row {i}" for i in range(300)]}), table)
     hf.create_repo(DATASET, repo_type="dataset")
@@ -149,7 +157,9 @@ def fill(app: LiveApp) -> str:
         {
             "README.md": "---\nlicense: cc-by-4.0\n---\n# Data\n",
             "data/a.csv": "name,n\n" + "".join(f"长江 {i},{i}\n" for i in range(200)),
-            "data/b.jsonl": "".join(json.dumps({"q": f"问 {i}", "a": {"n": i}}, ensure_ascii=False) + "\n" for i in range(50)),
+            "data/b.jsonl": "".join(
+                json.dumps({"q": f"问 {i}", "a": {"n": i}}, ensure_ascii=False) + "\n" for i in range(50)
+            ),
             "data/c.parquet": table.getvalue(),
         },
     )

@@ -155,7 +155,9 @@ def test_a_signed_in_reader_reads(pages: Pages, path: str) -> None:
         check(client.get(path), "en")
 
 
-@pytest.mark.parametrize("path", ["/new", f"/{MODEL}/settings", f"/{MODEL}/upload/main", f"/{MODEL}/edit/main/config.json"])
+@pytest.mark.parametrize(
+    "path", ["/new", f"/{MODEL}/settings", f"/{MODEL}/upload/main", f"/{MODEL}/edit/main/config.json"]
+)
 def test_a_stranger_is_led_to_sign_in(pages: Pages, path: str) -> None:
     with pages.client() as client:
         answer = client.get(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 import string
 from pathlib import Path
@@ -18,14 +20,9 @@ SOURCE = Path(headwater.__file__).parent
 @pytest.fixture(scope="module", autouse=True)
 def _registered() -> None:
     """Every context's texts: registered when its pages are imported."""
-    import importlib
-
     for module in ("headwater.hub.pages", "headwater.accounts.pages", "headwater.hub.community.pages"):
-        try:
+        if importlib.util.find_spec(module) is not None:
             importlib.import_module(module)
-        except ModuleNotFoundError as exc:
-            assert exc.name is not None
-            assert module.startswith(exc.name), exc
 
 
 def fields(text: i18n.Text) -> set[str]:
@@ -56,8 +53,7 @@ def test_every_text_is_written_in_its_language() -> None:
 
 def test_every_key_that_is_used_exists_and_every_key_is_used() -> None:
     known, sources = set(i18n.catalogue("en")), []
-    for path in [*SOURCE.rglob("*.html"), *SOURCE.rglob("*.py")]:
-        sources.append((path, path.read_text("utf-8")))
+    sources += [(path, path.read_text("utf-8")) for path in [*SOURCE.rglob("*.html"), *SOURCE.rglob("*.py")]]
     used: set[str] = set()
     prefixes = {"error.kind.", "error.code.", "record.kind."}
     for path, text in sources:
@@ -70,7 +66,7 @@ def test_every_key_that_is_used_exists_and_every_key_is_used() -> None:
                     assert key in known, f"{path.name} asks for {key!r}, which no catalogue has"
         used |= known & set(re.findall(r"""["']([a-z]\w*\.[\w.]+)["']""", text))
         prefixes |= set(re.findall(r"""f?["']([a-z_]+\.(?:[a-z_]+[._])*[a-z_]*)\{""", text))
-        prefixes |= {found for found in re.findall(r"""["']([a-z_]+\.[\w.]*)["']\s*(?:~|\+)""", text)}
+        prefixes |= set(re.findall(r"""["']([a-z_]+\.[\w.]*)["']\s*(?:~|\+)""", text))
     unused = {key for key in known - used if not any(key.startswith(prefix) for prefix in prefixes)}
     assert not unused
 

@@ -41,4 +41,5 @@ PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (600.0, _late("search.upkeep", "update_trending")),
     (3600.0, _late("search.upkeep", "daily")),
     (3600.0, _late("collector", "run_periodically")),
+    (3600.0, _late("uploads.service", "collect")),
 ]

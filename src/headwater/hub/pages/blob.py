@@ -226,7 +226,11 @@ async def show(request: Request) -> Response:
 async def raw(request: Request) -> Response:
     """``GET …/raw/{rev}/{path}``: the bytes as text, never run by a browser."""
     found = await web.call(
-        request, reading.find_file, *name_of(request), request.path_params["rev"], request.path_params["path"].strip("/")
+        request,
+        reading.find_file,
+        *name_of(request),
+        request.path_params["rev"],
+        request.path_params["path"].strip("/"),
     )
     return web.SourceResponse(
         request,

@@ -64,7 +64,9 @@ class NotText(HeadwaterError):
     kind = Kind.UNPROCESSABLE
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path!r} is not a text of at most 1 MiB, so it cannot be edited here. Upload it anew instead.")
+        super().__init__(
+            f"{path!r} is not a text of at most 1 MiB, so it cannot be edited here. Upload it anew instead."
+        )
 
 
 def load(site: Site, actor: Actor, request: Request) -> EditPage:

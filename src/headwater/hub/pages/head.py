@@ -177,4 +177,3 @@ def moved_to(request: Request, repo: Repository) -> str:
     rest = "/".join(segments[start:])
     address = f"/{repo.path}/{rest}" if rest else f"/{repo.path}"
     return f"{address}?{request.url.query}" if request.url.query else address
-

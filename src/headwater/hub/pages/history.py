@@ -97,9 +97,7 @@ def load_history(site: Site, actor: Actor, request: Request) -> HistoryPage:
         head = find_head(tx, actor, kind, name, "history")
     repo = head.repo
     revision = request.path_params.get("rev") or repo.default_branch
-    history = reading.list_history(
-        site, actor, kind, name, revision, after=after, limit=PER_PAGE, path=path or None
-    )
+    history = reading.list_history(site, actor, kind, name, revision, after=after, limit=PER_PAGE, path=path or None)
     with site.part(GitStore).open(repo.id) as snap:
         refs = ref_choice(repo, snap, revision, snap.resolve(revision, repo.default_branch), "commits", path)
     next_href = None
@@ -203,5 +201,3 @@ def show_diff(diff: Diff, head: Head, revision: str) -> DiffView:
             )
         )
     return DiffView(files, diff.n_files, diff.n_added, diff.n_deleted, diff.is_cut)
-
-

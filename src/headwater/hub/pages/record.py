@@ -42,9 +42,7 @@ def load(site: Site, actor: Actor, request: Request) -> RecordPage:
     kind, name = name_of(request)
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "record")
-        page = ledger.list_entries(
-            tx, repo_id=head.repo.id, cursor=request.query_params.get("cursor"), limit=PER_PAGE
-        )
+        page = ledger.list_entries(tx, repo_id=head.repo.id, cursor=request.query_params.get("cursor"), limit=PER_PAGE)
     next_href = None
     if page.cursor is not None:
         next_href = addresses.with_query(addresses.of(head.repo, "record"), cursor=page.cursor)

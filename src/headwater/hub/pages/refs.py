@@ -43,7 +43,9 @@ class RefsPage:
     typed: str = ""
 
 
-def load(site: Site, actor: Actor, request: Request, problem: HeadwaterError | None = None, typed: str = "") -> RefsPage:
+def load(
+    site: Site, actor: Actor, request: Request, problem: HeadwaterError | None = None, typed: str = ""
+) -> RefsPage:
     """Raises: RepositoryNotFound, Moved."""
     kind, name = name_of(request)
     with site.db.reading() as tx:

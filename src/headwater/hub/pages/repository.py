@@ -171,4 +171,3 @@ def snippets(base_url: str, repo: Repository, card: Card, gguf: str | None = Non
     found.append(Snippet("git", f"git lfs install\ngit clone {base_url}/{repo.path}"))
     found.append(Snippet("curl", f"curl -LO {base_url}/{repo.path}/resolve/{repo.default_branch}/README.md"))
     return found
-

@@ -82,7 +82,9 @@ async def change(request: Request) -> Response:
         page = await web.read_tx(request, load, request, act, problem)
         return shell.render(request, "hub/settings.html", page, status=web.status_of(problem))
     if act == "delete":
-        return shell.redirect(request, f"/{repo.name.namespace}", flash="settings.flash_deleted", values={"name": str(repo.name)})
+        return shell.redirect(
+            request, f"/{repo.name.namespace}", flash="settings.flash_deleted", values={"name": str(repo.name)}
+        )
     return shell.redirect(request, f"/{repo.path}/settings", flash=f"settings.flash_{act}")
 
 
@@ -132,13 +134,14 @@ async def change_access(request: Request) -> Response:
         await web.write_tx(request, gates.grant_access, kind, name, user, now=now)
     elif act in ("accepted", "rejected", "pending"):
         reason = form["reason"].strip() or None
-        await web.write_tx(
-            request, gates.handle_request, kind, name, status=act, user=user, reason=reason, now=now
-        )
+        await web.write_tx(request, gates.handle_request, kind, name, status=act, user=user, reason=reason, now=now)
     else:
         raise shell.PageNotFound
     return shell.redirect(
-        request, f"{request.url.path}?status={form['status'] or 'pending'}", flash=f"access.flash_{act}", values={"name": user}
+        request,
+        f"{request.url.path}?status={form['status'] or 'pending'}",
+        flash=f"access.flash_{act}",
+        values={"name": user},
     )
 
 

@@ -168,9 +168,7 @@ async def append(request: Request) -> Response:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise BadUpload("'offset' must be a whole number")
     site, actor, upload_id = web.site_of(request), web.actor_of(request), request.path_params["id"]
-    found = await web.receive_body(
-        request, lambda reader: uploads.append(site, actor, upload_id, int(text), reader)
-    )
+    found = await web.receive_body(request, lambda reader: uploads.append(site, actor, upload_id, int(text), reader))
     return web.JsonResponse(_json(found))
 
 
@@ -217,5 +215,3 @@ def _json(found: Progress) -> dict[str, Any]:
         "complete": found.is_complete,
         "sha256": found.sha256,
     }
-
-

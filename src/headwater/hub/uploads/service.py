@@ -76,7 +76,13 @@ class Progress:
 
 
 def begin(
-    site: Site, actor: Actor, kind: RepoKind, name: RepoName, announced: Sequence[Announced], *, now: datetime | None = None
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    announced: Sequence[Announced],
+    *,
+    now: datetime | None = None,
 ) -> list[Progress]:
     """One upload for each file; one begun earlier for the same path, size and stamp is taken up where it broke off.
 
@@ -131,7 +137,14 @@ def _begin(
 
 
 def adopt_files(
-    site: Site, actor: Actor, kind: RepoKind, name: RepoName, folder: str, sent: Sequence[SentFile], *, now: datetime | None = None
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    folder: str,
+    sent: Sequence[SentFile],
+    *,
+    now: datetime | None = None,
 ) -> list[str]:
     """Files that came whole in a form, as complete uploads into ``folder``; returns their ids.
 
@@ -163,7 +176,9 @@ def list_open(site: Site, actor: Actor, repo: Repository, *, limit: int = 200) -
     """The actor's uploads to ``repo`` that no commit has taken yet."""
     if actor.account_id is None:
         return []
-    return [_progress(site, found) for found in site.db.read(store.list_uploads, actor.account_id, repo.id, limit=limit)]
+    return [
+        _progress(site, found) for found in site.db.read(store.list_uploads, actor.account_id, repo.id, limit=limit)
+    ]
 
 
 def get_progress(site: Site, actor: Actor, upload_id: str) -> Progress:
@@ -213,9 +228,7 @@ def _take(fd: int, reader: BodyReader, received: int, size_bytes: int) -> int:
 def _finish(site: Site, actor: Actor, upload: Upload, fd: int) -> Progress:
     found = _hash(fd)
     if upload.size_bytes > ALWAYS_LARGE_BYTES:
-        files.place_plain(
-            site, actor, upload.repo_id, part_path(site, upload.id), found=found, total=upload.size_bytes
-        )
+        files.place_plain(site, actor, upload.repo_id, part_path(site, upload.id), found=found, total=upload.size_bytes)
     site.db.write(store.set_digest, upload.id, found)
     if upload.size_bytes > ALWAYS_LARGE_BYTES:
         part_path(site, upload.id).unlink(missing_ok=True)

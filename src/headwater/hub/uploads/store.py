@@ -85,4 +85,13 @@ def existing_ids(tx: Tx, ids: list[str]) -> set[str]:
 
 
 def _from_row(row: Row[Any]) -> Upload:
-    return Upload(**row._mapping)
+    return Upload(
+        id=row.id,
+        repo_id=RepoId(row.repo_id),
+        account_id=AccountId(row.account_id),
+        path=row.path,
+        size_bytes=row.size_bytes,
+        stamp=row.stamp,
+        sha256=None if row.sha256 is None else Sha256(row.sha256),
+        created_at=row.created_at,
+    )

@@ -76,7 +76,8 @@ for (const view of document.querySelectorAll(".lines")) {
     const [, from, to] = /^#L(\d+)(?:-L?(\d+))?$/.exec(window.location.hash) || [];
     for (const line of view.querySelectorAll(".line.on")) line.classList.remove("on");
     if (!from || !to) return;
-    for (let at = Number(from); at <= Number(to); at += 1) document.getElementById(`L${at}`)?.classList.add("on");
+    const [first, last] = [Number(from), Number(to)].sort((a, b) => a - b);
+    for (let at = first; at <= last; at += 1) document.getElementById(`L${at}`)?.classList.add("on");
     document.getElementById(`L${from}`)?.scrollIntoView({ block: "center" });
   };
   view.addEventListener("click", (event) => {
