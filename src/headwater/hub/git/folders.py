@@ -28,6 +28,8 @@ from headwater.kernel import RepoId
 if TYPE_CHECKING:
     import pygit2
 
+    from headwater.hub.git.sizes import PackSizes
+
 VERSION_FILE = "headwater-version"
 ORPHAN = ".orphan"  # what the collector sets aside; see collector.remove_orphans
 
@@ -67,6 +69,7 @@ class Folder:
         self.fd = fd
         self.odb = open_odb(path)
         self._repo: Any = None
+        self._sizes: dict[str, PackSizes] = {}
         self._touched_at = 0.0
         self._guard = threading.Lock()
 
@@ -101,6 +104,17 @@ class Folder:
             if self._repo is None:
                 self._repo = _open_repository(self.path)
             return self._repo
+
+    def pack_sizes(self) -> list[PackSizes]:
+        """The packs that are there now, largest first; opened once."""
+        from headwater.hub.git.sizes import PackSizes
+
+        pack_dir = self.path / "objects" / "pack"
+        with self._guard:
+            for name in os.listdir(pack_dir):
+                if name.endswith(".idx") and name not in self._sizes:
+                    self._sizes[name] = PackSizes(pack_dir / name)
+            return sorted(self._sizes.values(), key=lambda pack: -pack.n)
 
     def _touch(self) -> None:
         """Eviction goes by the time of the version file; an hour is fine enough for that."""

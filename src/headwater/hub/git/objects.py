@@ -40,6 +40,12 @@ def iter_tree(raw: bytes, start: int = 0) -> Iterator[RawEntry]:
         yield int(mode, 8), name, oid
 
 
+def split_tree(raw: bytes, start: int = 0) -> list[tuple[bytes, bytes, bytes]]:
+    """As ``iter_tree``, all at once, modes as they are written."""
+    found: list[tuple[bytes, bytes, bytes]] = _ENTRY.findall(raw, start)
+    return found
+
+
 def find_in_tree(raw: bytes, name: bytes) -> RawEntry | None:
     """The entry called ``name``, without reading the others."""
     span = entry_span(raw, name)

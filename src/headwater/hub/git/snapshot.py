@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.hub.errors import AmbiguousRevision, FileNotFound, RevisionNotFound
 from headwater.hub.git import objects
-from headwater.hub.git.models import DIRECTORY_MODE, SUBMODULE_MODE, CommitInfo, Diff, EntryKind, TreeEntry
+from headwater.hub.git.models import DIRECTORY_MODE, FILE_MODE, SUBMODULE_MODE, CommitInfo, Diff, EntryKind, TreeEntry
 from headwater.hub.git.pointers import MAX_POINTER_BYTES, MIN_POINTER_BYTES, parse_pointer
 from headwater.kernel import CommitId, GitOid, RepoId
 
@@ -25,6 +25,12 @@ _HEX = re.compile(r"[0-9a-f]{7,40}")
 _KINDS = {mode: EntryKind.of_mode(mode) for mode in (0o040000, 0o100644, 0o100755, 0o100664, 0o120000, 0o160000)}
 _NO_SIZE = frozenset({DIRECTORY_MODE, SUBMODULE_MODE})
 MAX_BLOB_BYTES = 64 << 20
+BULK_ENTRIES = 200
+
+_FOLDER, _PLAIN = b"40000", b"100644"
+_FILE, _DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
+_Found = tuple[str, bytes, bytes]
+"""Path, mode as written, 20-byte id."""
 
 
 class Objects:
@@ -271,22 +277,14 @@ class Snapshot:
         skip: list[bytes] = []
         if after is not None and after.startswith(prefix):
             skip = split_path(after[len(prefix) :])
-        out: list[TreeEntry] = []
-        make = self.make_entry
-        for entry_path, mode, oid in self._walk(tree, prefix, skip, recursive=recursive):
-            if limit is not None and len(out) >= limit:
-                break
-            out.append(make(entry_path, mode, oid))
-        return out
+        found: list[_Found] = []
+        self._gather(found, tree, prefix, skip, -1 if limit is None else limit, recursive=recursive)
+        return self._make_entries(found)
 
-    def iter_files(self, commit: str, path: str = "") -> Iterator[TreeEntry]:
-        """Every file below a folder, one at a time."""
-        prefix = f"{path}/" if path else ""
-        for entry_path, mode, oid in self._walk(self.tree_of(commit, path), prefix, [], recursive=True):
-            if mode != DIRECTORY_MODE:
-                yield self.make_entry(entry_path, mode, oid)
-
-    def _walk(self, tree: str, prefix: str, skip: list[bytes], *, recursive: bool) -> Iterator[tuple[str, int, bytes]]:
+    def _gather(
+        self, found: list[_Found], tree: str, prefix: str, skip: list[bytes], limit: int, *, recursive: bool
+    ) -> None:
+        """Append entries to ``found`` until it holds ``limit`` (-1: all), from behind the path that ``skip`` spells."""
         raw = self.raw_tree(tree)
         start = 0
         if skip:
@@ -296,12 +294,46 @@ class Snapshot:
                 mode, name, oid = next(objects.iter_tree(raw, span[0]))
                 if mode == DIRECTORY_MODE:
                     below = f"{prefix}{name.decode(errors='surrogateescape')}/"
-                    yield from self._walk(oid.hex(), below, skip[1:], recursive=True)
-        for mode, name, oid in objects.iter_tree(raw, start):
+                    self._gather(found, oid.hex(), below, skip[1:], limit, recursive=True)
+        for mode_text, name, oid in objects.split_tree(raw, start):
+            if len(found) == limit:
+                return
+            path = prefix + name.decode("utf-8", "surrogateescape")
+            found.append((path, mode_text, oid))
+            if recursive and mode_text == _FOLDER:
+                self._gather(found, oid.hex(), path + "/", [], limit, recursive=True)
+
+    def _make_entries(self, found: list[_Found]) -> list[TreeEntry]:
+        """Entries with their sizes: many at once, straight from the packs; few, or what is left, one by one."""
+        if self._folder is None or len(found) < BULK_ENTRIES:
+            return [self.make_entry(path, int(mode, 8), oid) for path, mode, oid in found]
+        from headwater.hub.git.sizes import find_sizes
+
+        sizes = find_sizes(self._folder.pack_sizes(), [oid for _, _, oid in found])
+        out: list[TreeEntry] = []
+        append, make, new = out.append, self.make_entry, tuple.__new__
+        for (path, mode, oid), size in zip(found, sizes, strict=True):
+            if mode == _PLAIN and (size > MAX_POINTER_BYTES or 0 <= size < MIN_POINTER_BYTES):
+                append(new(TreeEntry, (path, _FILE, oid.hex(), size, None, None, FILE_MODE)))
+            elif mode == _FOLDER:
+                append(new(TreeEntry, (path, _DIRECTORY, oid.hex(), 0, None, None, DIRECTORY_MODE)))
+            else:
+                append(make(path, int(mode, 8), oid))
+        return out
+
+    def iter_files(self, commit: str, path: str = "") -> Iterator[TreeEntry]:
+        """Every file below a folder, one at a time."""
+        prefix = f"{path}/" if path else ""
+        for entry_path, mode, oid in self._walk(self.tree_of(commit, path), prefix):
+            if mode != DIRECTORY_MODE:
+                yield self.make_entry(entry_path, mode, oid)
+
+    def _walk(self, tree: str, prefix: str) -> Iterator[tuple[str, int, bytes]]:
+        for mode, name, oid in objects.iter_tree(self.raw_tree(tree)):
             entry_path = prefix + name.decode(errors="surrogateescape")
             yield entry_path, mode, oid
-            if recursive and mode == DIRECTORY_MODE:
-                yield from self._walk(oid.hex(), entry_path + "/", [], recursive=True)
+            if mode == DIRECTORY_MODE:
+                yield from self._walk(oid.hex(), entry_path + "/")
 
     # -- history
 
