@@ -17,6 +17,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from tests.conftest import wait_for
+
 LARGE = bytes(range(256)) * 4000
 
 
@@ -284,3 +286,11 @@ def test_large_files_can_be_listed_and_deleted_for_good(live_app, api):
     assert httpx.get(hf_hub_url(name, "deep/lose.bin", revision=before, endpoint=live_app.url)).status_code == 404
     with pytest.raises(HfHubHTTPError):
         list(live_app.hf("bob").list_lfs_files(name))
+
+
+def test_a_snapshot_of_many_files_is_one_download(live_app, api, tmp_path):
+    name = api.create_repo("ada/counted").repo_id
+    api.create_commit(name, [CommitOperationAdd(f"{n}.txt", b"%d" % n) for n in range(3)], commit_message="Three")
+    live_app.hf("eve").snapshot_download(name, cache_dir=tmp_path / "one")
+    # Each of the server's processes counts for itself, so at most one for each of them.
+    wait_for(lambda: 1 <= (api.model_info(name, expand=["downloads"]).downloads or 0) <= 2, what="a count of one")

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
-from headwater.hub import search
 from headwater.hub.content.errors import BadParameter
 from headwater.hub.content.reading import FoundFile, find_file, find_paths, list_history, list_tree
 from headwater.hub.huggingface.answers import as_json, commit_json, entry_json
 from headwater.hub.huggingface.asking import API, asked, count, flag, json_body, parse_flag, renamed
+from headwater.hub.huggingface.downloads import note_download
 from headwater.kernel import decode_cursor, encode_cursor
 from headwater.web import Access, Route, Site
 
@@ -107,8 +107,7 @@ async def resolve(request: Request) -> Response:
     if moved is not None:
         return moved
     site: Site = request.state.site
-    if not is_head and "range" not in request.headers:
-        search.count_download(site, found.repo.id)
+    note_download(request, found.repo.id)
     headers = {
         "X-Repo-Commit": found.commit,
         "Cache-Control": _caching(found),
