@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
+from headwater.blobs.folder import refusing_when_full
 from headwater.hub.content.commits import Committed, commit_draft
 from headwater.hub.content.draft import MAX_BODY_BYTES, read_draft
 from headwater.hub.content.errors import BadParameter
@@ -65,8 +66,9 @@ async def commit(request: Request) -> Response:
     def consume(reader: BodyReader) -> Committed:
         spool = _Spool(site.blobs.tmp)
         try:
-            draft = read_draft(reader, spool)
-            return commit_draft(site, actor, kind, name, revision, draft, as_pull=as_pull)
+            with refusing_when_full():
+                draft = read_draft(reader, spool)
+                return commit_draft(site, actor, kind, name, revision, draft, as_pull=as_pull)
         finally:
             spool.remove()
 
