@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,6 +18,7 @@ from headwater.hub.git.packs import PackWriter
 from headwater.hub.git.pktline import pkt
 from headwater.hub.models import RepoKind
 from headwater.kernel import utcnow
+from tests.conftest import wait_for
 from tests.git.live import actor_named, address, commit_files, git, make_repo
 
 
@@ -276,3 +280,60 @@ def test_git_of_old_is_told_what_is_missing(live_app, clone):
     answer = httpx.get(f"{live_app.url}/{clone[0]}.git/info/refs")
     assert answer.status_code == 400
     assert "smart protocol" in answer.text
+
+
+def test_a_pull_request_is_pushed_to_by_its_author_only(live_app, clone):
+    name, folder = clone
+    commit_files(folder, {"proposal": b"1"})
+    made = live_app.hf("bob").create_pull_request(name, title="a proposal")
+    ref = f"refs/pr/{made.num}"
+    eve = address(live_app, name, "eve")
+    assert "403" in git("push", eve, f"HEAD:{ref}", cwd=folder, check=False).stderr
+    bob = address(live_app, name, "bob")
+    git("push", "-q", bob, f"HEAD:{ref}", cwd=folder)
+    done = git("push", bob, "HEAD:refs/heads/main", cwd=folder, check=False)
+    assert done.returncode != 0
+    assert "your own pull requests only" in done.stderr.replace("\nremote: ", " ")
+    head = git("rev-parse", "HEAD", cwd=folder).stdout.strip()
+    assert git("ls-remote", address(live_app, name), ref).stdout.split()[0] == head
+    refused(folder, bob, f":{ref}", said="opened and closed on their page")
+
+
+def test_moved_repositories_lead_on(live_app, clone, tmp_path):
+    name, folder = clone
+    live_app.hf("ada").move_repo(name, "ada/moved-elsewhere")
+    commit_files(folder, {"a": b"1"})
+    git("push", "-q", "origin", "main", cwd=folder)
+    git("clone", "-q", address(live_app, name), str(tmp_path / "again"))
+    answer = httpx.get(f"{live_app.url}/{name}.git/info/refs?service=git-upload-pack")
+    assert answer.status_code == 301
+    assert answer.headers["location"] == f"{live_app.url}/ada/moved-elsewhere.git/info/refs?service=git-upload-pack"
+
+
+def test_clones_that_end_early_leave_no_child(live_app, clone):
+    name, folder = clone
+    commit_files(folder, {f"f{n}": os.urandom(1 << 20) for n in range(9)})
+    head = git("rev-parse", "HEAD", cwd=folder).stdout.strip()
+    git("push", "-q", "origin", "main", cwd=folder)
+    body = pkt(b"command=fetch") + b"0001" + pkt(f"want {head}\n".encode()) + pkt(b"done\n") + b"0000"
+    where = urlsplit(live_app.url)
+    with socket.create_connection((where.hostname, where.port)) as sock:
+        sock.sendall(
+            f"POST /{name}/git-upload-pack HTTP/1.1\r\nHost: {where.netloc}\r\nGit-Protocol: version=2\r\n"
+            f"Content-Type: application/x-git-upload-pack-request\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        assert b"200" in sock.recv(1000)
+        assert children(live_app, "upload-pack")
+    wait_for(lambda: not children(live_app, "upload-pack"), what="the end of the child")
+
+
+def children(app, word: str) -> list[int]:
+    found = []
+    for pid in app.processes():
+        try:
+            if word in Path(f"/proc/{pid}/cmdline").read_text():
+                found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found

@@ -56,7 +56,7 @@ def get_pushable(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName) -> Reposi
     for ref in store.read_refs(tx, repo.id):
         if _pull_of(ref) is not None and _may_write_pull(tx, actor, repo, ref):
             return repo
-    raise NotAllowed(f"You may not push to {repo.name}. Fork it, or open a pull request.")
+    raise NotAllowed(f"You may not push to {repo.name}. Open a pull request, then push to it.")
 
 
 def receive(site: Site, actor: Actor, kind: RepoKind, name: RepoName, body: BodyReader) -> bytes:
