@@ -18,7 +18,7 @@ from headwater.hub.search import Query, Sort, store, upkeep
 from headwater.hub.search.segment import chars_of, parts_of, terms_of, words_of
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import download_day, repository_tag, search_document, tag_total
+from headwater.hub.tables.search import download_day, repository_tag, search_document, search_entry, tag_total
 from headwater.kernel import ANONYMOUS, SYSTEM, Actor, BadCursor, Grant, TokenLimits
 
 MODEL = RepoKind.MODEL
@@ -79,7 +79,7 @@ def test_hit_sets_equal_a_brute_force_model(tmp_path_factory, documents, asked):
     from tests.search.conftest import Shelf
     from tests.storage import make_storage
 
-    storage = make_storage(tmp_path_factory.mktemp("hits"))
+    storage = make_storage(tmp_path_factory.mktemp("hits") / "data")
     shelf = Shelf(storage)
     for number, words in enumerate(documents):
         shelf.add("ada", f"{words[0] if words[0].isascii() else 'm'}-{number}", "".join(words))
@@ -136,7 +136,7 @@ def test_changed_and_deleted_documents_leave_no_stale_hits(shelf):
 
     db.write(delete)
     assert names(db, SYSTEM, text="heron") == []
-    for table in (search_document, repository_tag):
+    for table in (search_entry, search_document, repository_tag):
         assert db.read(lambda tx, table=table: tx.execute(select(func.count()).select_from(table)).scalar()) == 0
     assert db.read(lambda tx: tx.execute(select(func.sum(tag_total.c.n_public))).scalar()) == 0
     db.write(lambda tx: tx.execute(text("insert into search_index(search_index) values ('integrity-check')")))
@@ -354,7 +354,8 @@ def test_what_is_liked_and_fetched_lately_trends_and_leads_the_static_rank(shelf
     assert names(db, sort=Sort.TRENDING) == ["r2", "r3", "r1", "r0"]
     assert upkeep.renumber(site) == 4
     assert upkeep.renumber(site) == 0
-    assert db.read(store.ranked_matches, "common")[0] == ids[2]
+    best = min(db.read(store.ranked_matches, "common"))
+    assert db.read(store.repos_of_ranks, [best]) == {best: ids[2]}
     db.write(lambda tx: tx.execute(text("insert into search_index(search_index) values ('integrity-check')")))
     assert upkeep.update_trending(site, now=now + timedelta(days=60)) == 3
     assert db.read(lambda tx: tx.execute(select(func.max(repository.c.trending_score))).scalar()) == 0

@@ -31,7 +31,6 @@ class Body:
 class Document:
     """Columns of ``search_document``; words between single spaces."""
 
-    is_public: bool
     name: str
     parts: str
     body: str
@@ -68,7 +67,6 @@ def document_of(repo: Repository, body: Body, filters: Iterable[str]) -> Documen
     """What the index keeps of one repository; a pure function of its row and its card."""
     full_name = str(repo.name)
     return Document(
-        is_public=not repo.is_private,
         name=" ".join(segment.words_of(full_name)),
         parts=" ".join(segment.parts_of(full_name)),
         body=body.words,

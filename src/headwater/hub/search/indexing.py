@@ -13,8 +13,9 @@ from headwater.hub.access import from_row
 from headwater.hub.cards.store import find_card
 from headwater.hub.models import RepoKind
 from headwater.hub.search.documents import Body, body_of, document_of, filters_of
+from headwater.hub.search.facets import facet_of
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import repository_tag, search_document, tag_total
+from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
 from headwater.kernel import RepoId
 
 # New documents come after all ranked ones until the next renumbering, which takes a fresh range below.
@@ -26,41 +27,44 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     gates or deletes a repository, or changes its card. ``body`` is the new card's; None keeps the one that is indexed.
     """
     row = tx.execute(select(repository).where(repository.c.id == repo_id)).first()
-    old = tx.execute(select(search_document).where(search_document.c.repo_id == repo_id)).first()
+    entry = tx.execute(select(search_entry).where(search_entry.c.repo_id == repo_id)).first()
     had = set(tx.execute(select(repository_tag.c.tag).where(repository_tag.c.repo_id == repo_id)).scalars())
+    was_public = entry is not None and entry.is_public
     if row is None or row.deleted_at is not None:
-        if old is not None or had:
-            kind = RepoKind(row.kind) if row is not None else None
-            _set_tags(tx, repo_id, kind, had, set(), was_public=bool(old and old.is_public), is_public=False)
-            tx.execute(delete(search_document).where(search_document.c.repo_id == repo_id))
+        if row is not None:
+            _set_tags(tx, repo_id, RepoKind(row.kind), had, set(), was_public=was_public, is_public=False)
+        if entry is not None:
+            tx.execute(delete(search_document).where(search_document.c.rank == entry.rank))
+            tx.execute(delete(search_entry).where(search_entry.c.rank == entry.rank))
         return
     repo = from_row(row)
     card = find_card(tx, repo_id)
     has = filters_of(repo, card)
-    if body is None:
-        body = body_of(card) if old is None else Body(old.body, old.chars)
-    document = document_of(repo, body, has)
-    _set_tags(tx, repo_id, repo.kind, had, has, was_public=bool(old and old.is_public), is_public=document.is_public)
-    values = asdict(document)
-    if old is None:
-        last = tx.execute(select(func.max(search_document.c.rank))).scalar()
+    is_public = not repo.is_private
+    _set_tags(tx, repo_id, repo.kind, had, has, was_public=was_public, is_public=is_public)
+    if entry is None:
+        document = document_of(repo, body_of(card) if body is None else body, has)
+        last = tx.execute(select(func.max(search_entry.c.rank))).scalar()
         rank = FIRST_RANK if last is None else last + 1
-        tx.execute(insert(search_document).values(rank=rank, repo_id=repo_id, **values))
+        tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, is_public=is_public))
+        tx.execute(insert(search_document).values(rank=rank, **asdict(document)))
         return
-    changed = {name: value for name, value in values.items() if getattr(old, name) != value}
+    old = tx.execute(select(search_document).where(search_document.c.rank == entry.rank)).one()
+    document = document_of(repo, Body(old.body, old.chars) if body is None else body, has)
+    changed = {name: value for name, value in asdict(document).items() if getattr(old, name) != value}
     if changed:
-        tx.execute(update(search_document).where(search_document.c.rank == old.rank).values(**changed))
+        tx.execute(update(search_document).where(search_document.c.rank == entry.rank).values(**changed))
+    if was_public != is_public:
+        tx.execute(update(search_entry).where(search_entry.c.rank == entry.rank).values(is_public=is_public))
 
 
 def _set_tags(
-    tx: Tx, repo_id: RepoId, kind: RepoKind | None, had: set[str], has: set[str], *, was_public: bool, is_public: bool
+    tx: Tx, repo_id: RepoId, kind: RepoKind, had: set[str], has: set[str], *, was_public: bool, is_public: bool
 ) -> None:
     if had - has:
         tx.execute(
             delete(repository_tag).where(repository_tag.c.repo_id == repo_id, repository_tag.c.tag.in_(had - has))
         )
-    if kind is None:
-        return
     if has - had:
         tx.execute(insert(repository_tag), [{"kind": kind.value, "tag": tag, "repo_id": repo_id} for tag in has - had])
     moved: Counter[str] = Counter()
@@ -68,7 +72,11 @@ def _set_tags(
         moved.subtract(had)
     if is_public:
         moved.update(has)
-    rows = [{"kind": kind.value, "tag": tag, "n_public": n} for tag, n in moved.items() if n]
+    rows = [
+        {"kind": kind.value, "tag": tag, "facet": facet_of(kind, tag)[0] or "", "n_public": n}
+        for tag, n in moved.items()
+        if n
+    ]
     if rows:
         statement = insert(tag_total)
         statement = statement.on_conflict_do_update(

@@ -20,7 +20,7 @@ class Visibility:
 
 
 def expression_of(query: Query, visible: Visibility, owner_id: int | None) -> str | None:
-    """The MATCH expression; None when the query has neither words nor tags, so that the index would only be in the way.
+    """The MATCH expression; None when the query has neither words nor marks, so that the index would only be in the way.
 
     ``owner_id`` is the account that ``query.author`` names.
     """
@@ -28,7 +28,7 @@ def expression_of(query: Query, visible: Visibility, owner_id: int | None) -> st
     if query.text.strip() and not terms:
         # Nothing but punctuation was asked for: no document holds it.
         return "marks : none"
-    if not terms and not query.tags:
+    if not terms and not query.tags and query.gated is None and query.sdk is None:
         return None
     marks = [documents.mark_of_kind(query.kind), *(documents.mark_of_tag(tag) for tag in query.tags)]
     if owner_id is not None:

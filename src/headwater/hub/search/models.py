@@ -40,6 +40,11 @@ class Query:
     cursor: str | None = None
 
     @property
+    def has_bounds(self) -> bool:
+        """Whether the number of parameters matters."""
+        return self.min_parameters is not None or self.max_parameters is not None
+
+    @property
     def effective_sort(self) -> Sort:
         if self.sort is None or (self.sort is Sort.RELEVANCE and not self.text.strip()):
             return Sort.RELEVANCE if self.text.strip() else Sort.TRENDING

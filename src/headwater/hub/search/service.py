@@ -13,7 +13,7 @@ from headwater.hub.access import from_row
 from headwater.hub.cards import get_cards
 from headwater.hub.models import RepoKind
 from headwater.hub.search import store
-from headwater.hub.search.facets import facet_of
+from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.matching import Visibility, expression_of
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
 from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
@@ -42,11 +42,10 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
         sort = Sort.TRENDING
     query = replace(query, sort=sort)
     after = _position(query)
-    if expression is None:
-        rows = store.list_walking(tx, query, visible, owner_id, after, limit + 1)
-    elif store.count_matches(tx, expression, store.FEW) < store.FEW:
-        rows = store.list_few(tx, expression, query, visible, after, limit + 1)
-    elif query.text.strip():
+    candidates = store.candidates_of(query, expression, owner_id)
+    if candidates is not None and store.count_candidates(tx, candidates) < store.FEW:
+        rows = store.list_few(tx, candidates, query, visible, owner_id, after, limit + 1)
+    elif expression is not None and query.text.strip():
         rows = store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit + 1)
     else:
         rows = store.list_walking(tx, query, visible, owner_id, after, limit + 1)
@@ -65,12 +64,10 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
         return Count(0)
     expression = expression_of(query, visible, owner_id)
     most = store.COUNTED + 1
-    if expression is None:
-        n = store.count_rows(tx, query, visible, owner_id, most)
-    elif query.min_parameters is None and query.max_parameters is None:
+    if expression is not None and not query.has_bounds:
         n = store.count_matches(tx, expression, most)
     else:
-        n = len(store.list_few(tx, expression, replace(query, sort=Sort.TRENDING), visible, None, most))
+        n = store.count_rows(tx, store.candidates_of(query, expression, owner_id), query, visible, owner_id, most)
     return Count(min(n, store.COUNTED), n > store.COUNTED)
 
 
@@ -84,19 +81,13 @@ def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dic
     is_sample = False
     if expression is not None:
         counted = store.facets_of_matches(tx, query.kind, expression)
-        is_sample = store.count_matches(tx, expression, store.RANKED + 1) > store.RANKED
-    elif (
-        owner_id is None
-        and query.gated is None
-        and query.sdk is None
-        and query.min_parameters is None
-        and query.max_parameters is None
-    ):
-        counted = store.tag_totals(tx, query.kind, limit=5000)
+        is_sample = store.count_matches(tx, expression, store.SAMPLED + 1) > store.SAMPLED
+    elif owner_id is None and not query.has_bounds:
+        counted = store.most_used(tx, query.kind, FACETS[query.kind], most)
     else:
-        ids = store.first_ids(tx, query, visible, owner_id, store.RANKED + 1)
-        is_sample = len(ids) > store.RANKED
-        counted = store.facets_of_ids(tx, query.kind, ids[: store.RANKED])
+        candidates = store.candidates_of(query, expression, owner_id)
+        counted = store.facets_of_rows(tx, candidates, query, visible, owner_id)
+        is_sample = store.count_rows(tx, candidates, query, visible, owner_id, store.SAMPLED + 1) > store.SAMPLED
     found: dict[str, list[FacetValue]] = {}
     for tag, n in sorted(counted, key=lambda pair: (-pair[1], pair[0])):
         facet, label = facet_of(query.kind, tag)
@@ -145,11 +136,17 @@ def _by_relevance(tx: Tx, query: Query, visible: Visibility, expression: str, li
         offset = position[1]
         if not isinstance(offset, int) or not 0 <= offset <= store.RANKED:
             raise BadCursor
-    ids = store.ranked_matches(tx, expression)
-    chosen: list[RepoId] = ids[offset : offset + limit]
-    rows = {row.id: row for row in store.list_by_ids(tx, chosen, query, visible)}
-    cursor = encode_cursor([Sort.RELEVANCE.value, offset + limit]) if offset + limit < len(ids) else None
-    return Page(_listed(tx, [rows[repo_id] for repo_id in chosen if repo_id in rows]), cursor)
+    ranks = store.ranked_matches(tx, expression)
+    if query.has_bounds:
+        known = store.repos_of_ranks(tx, ranks)
+        kept = store.within_parameters(tx, list(known.values()), query)
+        ranks = [rank for rank in ranks if known.get(rank) in kept]
+    chosen = ranks[offset : offset + limit]
+    ids = store.repos_of_ranks(tx, chosen)
+    rows = {row.id: row for row in store.list_by_ids(tx, list(ids.values()), query, visible)}
+    cursor = encode_cursor([Sort.RELEVANCE.value, offset + limit]) if offset + limit < len(ranks) else None
+    found = [rows[ids[rank]] for rank in chosen if rank in ids and ids[rank] in rows]
+    return Page(_listed(tx, found), cursor)
 
 
 def _listed(tx: Tx, rows: Sequence[Any]) -> list[Listed]:

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal_column, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from headwater.accounts.tables import account
 from headwater.db import Tx
@@ -18,11 +31,12 @@ from headwater.hub.search.matching import Visibility
 from headwater.hub.search.models import Query, Sort
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import download_total, repository_tag, tag_total
+from headwater.hub.tables.search import download_total, repository_tag, search_entry, tag_total
 from headwater.kernel import RepoId
 
 FEW = 3000
 RANKED = 1000
+SAMPLED = 1000
 COUNTED = 1000
 _PROBE_BATCH = 250
 _MOST_PROBES = 20_000
@@ -53,17 +67,27 @@ def count_matches(tx: Tx, expression: str, limit: int) -> int:
     return found
 
 
-def ranked_matches(tx: Tx, expression: str) -> list[RepoId]:
-    """The best first, by words among the ``RANKED`` best known documents that match."""
+def ranked_matches(tx: Tx, expression: str) -> list[int]:
+    """Ranks of the best first, by words among the ``RANKED`` best known documents that match."""
     rows = tx.execute(
         text(
-            "select d.repo_id, hit.score from (select rowid as hit_rank, "
-            f"{_BM25} as score from search_index where search_index match :match order by rowid limit {RANKED}) hit "
-            "join search_document d on d.rank = hit.hit_rank order by hit.score, hit.hit_rank"
+            f"select rowid, {_BM25} as score from search_index where search_index match :match "
+            f"order by rowid limit {RANKED}"
         ),
         {"match": expression},
     )
-    return [RepoId(row.repo_id) for row in rows]
+    return [rank for rank, _ in sorted(rows, key=lambda row: (row[1], row[0]))]
+
+
+def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:
+    rows = tx.execute(select(search_entry.c.rank, search_entry.c.repo_id).where(search_entry.c.rank.in_(ranks)))
+    return {rank: RepoId(repo_id) for rank, repo_id in rows}
+
+
+def within_parameters(tx: Tx, repo_ids: Collection[RepoId], query: Query) -> set[RepoId]:
+    """Those of ``repo_ids`` whose size is within the query's bounds."""
+    rows = tx.execute(select(card.c.repo_id).where(card.c.repo_id.in_(repo_ids), *_parameter_bounds(query)))
+    return {RepoId(row.repo_id) for row in rows}
 
 
 def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
@@ -71,16 +95,43 @@ def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visib
     return list(tx.execute(_rows(query, visible, None).where(repository.c.id.in_(repo_ids))))
 
 
+def candidates_of(query: Query, expression: str | None, owner_id: int | None) -> Select[Any] | None:
+    """The narrowest index that leads to the query's rows, cut at ``FEW``; None when only the order can lead."""
+    if expression is not None:
+        matches = text(
+            f"search_entry.rank in (select rowid from search_index where search_index match :match limit {FEW})"
+        ).bindparams(match=expression)
+        return select(search_entry.c.repo_id).where(matches)
+    if owner_id is not None:
+        return (
+            select(repository.c.id)
+            .where(repository.c.owner_id == owner_id, repository.c.kind == query.kind.value)
+            .limit(FEW)
+            .correlate(None)
+        )
+    if query.has_bounds:
+        return select(card.c.repo_id).where(*_parameter_bounds(query)).limit(FEW).correlate(None)
+    return None
+
+
+def count_candidates(tx: Tx, candidates: Select[Any]) -> int:
+    """At most ``FEW``; that many means that there may be more."""
+    found: int = tx.execute(select(func.count()).select_from(candidates.subquery())).scalar()
+    return found
+
+
 def list_few(
-    tx: Tx, expression: str, query: Query, visible: Visibility, after: tuple[Any, int] | None, limit: int
+    tx: Tx,
+    candidates: Select[Any],
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    after: tuple[Any, int] | None,
+    limit: int,
 ) -> list[Row[Any]]:
-    """All that match are at most ``FEW``: sort them."""
-    ids = text(
-        "repository.id in (select repo_id from search_document where rank in "
-        f"(select rowid from search_index where search_index match :match limit {FEW}))"
-    ).bindparams(match=expression)
-    statement = _ordered(_rows(query, visible, None), query.effective_sort, after, limit)
-    return list(tx.execute(statement.where(ids)))
+    """All candidates are fewer than ``FEW``: look at each, and sort."""
+    statement = _rows(query, visible, owner_id).where(repository.c.id.in_(candidates))
+    return list(tx.execute(_ordered(statement, query.effective_sort, after, limit, by_index=False)))
 
 
 def list_walking(
@@ -115,47 +166,64 @@ def list_walking_matches(
 ) -> list[Row[Any]]:
     """As ``list_walking``, for queries with words: each row's document is probed in the full-text index."""
     matches = text(
-        "exists (select 1 from search_document d where d.repo_id = repository.id and exists "
+        "exists (select 1 from search_entry d where d.repo_id = repository.id and exists "
         "(select 1 from search_index where search_index.rowid = d.rank and search_index match :match))"
     ).bindparams(match=expression)
     statement = _ordered(_rows(query, visible, owner_id), query.effective_sort, after, limit)
     return list(tx.execute(statement.where(matches)))
 
 
-def count_rows(tx: Tx, query: Query, visible: Visibility, owner_id: int | None, limit: int) -> int:
-    """Of a query without words and tags."""
-    inner = _rows(query, visible, owner_id).with_only_columns(literal_column("1")).limit(limit).subquery()
-    found: int = tx.execute(select(func.count()).select_from(inner)).scalar()
+def count_rows(
+    tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None, limit: int
+) -> int:
+    """Of a query without words and marks."""
+    statement: Select[Any] = _rows(query, visible, owner_id).with_only_columns(literal_column("1"))
+    if candidates is not None:
+        statement = statement.where(repository.c.id.in_(candidates))
+    found: int = tx.execute(select(func.count()).select_from(statement.limit(limit).subquery())).scalar()
     return found
 
 
 def facets_of_matches(tx: Tx, kind: RepoKind, expression: str) -> list[tuple[str, int]]:
-    """Tags of the ``RANKED`` best known documents that match, with how many carry each."""
+    """Tags of the ``SAMPLED`` best known documents that match, with how many carry each."""
     ids = text(
-        "repository_tag.repo_id in (select repo_id from search_document where rank in "
-        f"(select rowid from search_index where search_index match :match order by rowid limit {RANKED}))"
+        "repository_tag.repo_id in (select repo_id from search_entry where rank in "
+        f"(select rowid from search_index where search_index match :match order by rowid limit {SAMPLED}))"
     ).bindparams(match=expression)
-    counted = func.count().label("n")
-    rows = tx.execute(
-        select(repository_tag.c.tag, counted)
-        .where(repository_tag.c.kind == kind.value, ids)
-        .group_by(repository_tag.c.tag)
-    )
-    return [(row.tag, row.n) for row in rows]
+    return _facets(tx, kind, ids)
 
 
-def facets_of_ids(tx: Tx, kind: RepoKind, repo_ids: Collection[RepoId]) -> list[tuple[str, int]]:
+def facets_of_rows(
+    tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
+) -> list[tuple[str, int]]:
+    """The same for a query without words and marks: of ``SAMPLED`` of its rows."""
+    statement = _rows(query, visible, owner_id).with_only_columns(repository.c.id).limit(SAMPLED)
+    if candidates is not None:
+        statement = statement.where(repository.c.id.in_(candidates))
+    return _facets(tx, query.kind, repository_tag.c.repo_id.in_(statement))
+
+
+def _facets(tx: Tx, kind: RepoKind, ids: Any) -> list[tuple[str, int]]:
     rows = tx.execute(
         select(repository_tag.c.tag, func.count().label("n"))
-        .where(repository_tag.c.kind == kind.value, repository_tag.c.repo_id.in_(repo_ids))
+        .where(repository_tag.c.kind == kind.value, func.instr(repository_tag.c.tag, ":") > 0, ids)
         .group_by(repository_tag.c.tag)
     )
     return [(row.tag, row.n) for row in rows]
 
 
-def first_ids(tx: Tx, query: Query, visible: Visibility, owner_id: int | None, limit: int) -> list[RepoId]:
-    statement = _rows(query, visible, owner_id).with_only_columns(repository.c.id).limit(limit)
-    return [RepoId(i) for i in tx.execute(statement).scalars()]
+def most_used(tx: Tx, kind: RepoKind, facets: Collection[str], most: int) -> list[tuple[str, int]]:
+    """Of each facet the tags that most public repositories carry."""
+    each = [
+        select(tag_total.c.tag, tag_total.c.n_public)
+        .where(tag_total.c.kind == kind.value, tag_total.c.facet == facet, tag_total.c.n_public > 0)
+        .order_by(tag_total.c.n_public.desc())
+        .limit(most)
+        .subquery()
+        for facet in facets
+    ]
+    rows = tx.execute(union_all(*(select(one) for one in each)))
+    return [(tag, n) for tag, n in rows]
 
 
 def tag_totals(tx: Tx, kind: RepoKind, *, limit: int) -> list[tuple[str, int]]:
@@ -190,22 +258,30 @@ def _rows(query: Query, visible: Visibility, owner_id: int | None) -> Select[Any
         statement = statement.where(repository.c.gated != "" if query.gated else repository.c.gated == "")
     if query.sdk is not None:
         statement = statement.where(repository.c.sdk == query.sdk)
-    if query.min_parameters is not None or query.max_parameters is not None:
-        bounds = [card.c.kind == query.kind.value, card.c.repo_id == repository.c.id, card.c.n_parameters.is_not(None)]
-        if query.min_parameters is not None:
-            bounds.append(card.c.n_parameters >= query.min_parameters)
-        if query.max_parameters is not None:
-            bounds.append(card.c.n_parameters <= query.max_parameters)
-        statement = statement.where(exists().where(*bounds))
+    if query.has_bounds:
+        statement = statement.where(exists().where(card.c.repo_id == repository.c.id, *_parameter_bounds(query)))
     return statement
 
 
-def _ordered(statement: Select[Any], sort: Sort, after: tuple[Any, int] | None, limit: int) -> Select[Any]:
+def _parameter_bounds(query: Query) -> list[ColumnElement[bool]]:
+    bounds: list[ColumnElement[bool]] = [card.c.kind == query.kind.value, card.c.n_parameters.is_not(None)]
+    if query.min_parameters is not None:
+        bounds.append(card.c.n_parameters >= query.min_parameters)
+    if query.max_parameters is not None:
+        bounds.append(card.c.n_parameters <= query.max_parameters)
+    return bounds
+
+
+def _ordered(
+    statement: Select[Any], sort: Sort, after: tuple[Any, int] | None, limit: int, *, by_index: bool = True
+) -> Select[Any]:
     column = repository.c[SORT_KEYS[sort]]
     if after is not None:
         value, last_id = after
         statement = statement.where(or_(column < value, and_(column == value, repository.c.id < last_id)))
-    return statement.order_by(column.desc(), repository.c.id.desc()).limit(limit)
+    # Anything but the bare column keeps the planner from walking the order's index.
+    order = column.desc() if by_index else (column + literal_column("0")).desc()
+    return statement.order_by(order, repository.c.id.desc()).limit(limit)
 
 
 def owned_by(tx: Tx, repo_ids: Collection[int], owner_ids: Collection[int] | None) -> list[int]:

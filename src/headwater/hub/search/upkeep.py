@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from headwater.db import Tx
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import download_day, search_document, search_upkeep
+from headwater.hub.tables.search import download_day, search_document, search_entry, search_upkeep
 from headwater.kernel import utcnow
 from headwater.web import Site
 
@@ -104,8 +104,8 @@ def renumber(site: Site) -> int:
     with site.db.reading() as tx:
         wanted = list(
             tx.execute(
-                select(search_document.c.repo_id)
-                .join(repository, repository.c.id == search_document.c.repo_id)
+                select(search_entry.c.repo_id)
+                .join(repository, repository.c.id == search_entry.c.repo_id)
                 .order_by(
                     repository.c.trending_score.desc(),
                     repository.c.n_likes.desc(),
@@ -115,8 +115,8 @@ def renumber(site: Site) -> int:
                 )
             ).scalars()
         )
-        present = list(tx.execute(select(search_document.c.repo_id).order_by(search_document.c.rank)).scalars())
-        lowest = tx.execute(select(func.min(search_document.c.rank))).scalar()
+        present = list(tx.execute(select(search_entry.c.repo_id).order_by(search_entry.c.rank)).scalars())
+        lowest = tx.execute(select(func.min(search_entry.c.rank))).scalar()
     if wanted == present or lowest is None:
         return 0
     first = lowest - len(wanted)
@@ -126,11 +126,11 @@ def renumber(site: Site) -> int:
 
 
 def _set_ranks(tx: Tx, repo_ids: Sequence[int], first: int) -> None:
-    statement = update(search_document).where(search_document.c.repo_id == bindparam("of"))
-    tx.execute(
-        statement.values(rank=bindparam("to")),
-        [{"of": repo_id, "to": first + i} for i, repo_id in enumerate(repo_ids)],
-    )
+    rows = tx.execute(select(search_entry.c.repo_id, search_entry.c.rank).where(search_entry.c.repo_id.in_(repo_ids)))
+    ranks = {row.repo_id: row.rank for row in rows}
+    moves = [{"of": ranks[repo_id], "to": first + i} for i, repo_id in enumerate(repo_ids) if repo_id in ranks]
+    for table in (search_entry, search_document):
+        tx.execute(update(table).where(table.c.rank == bindparam("of")).values(rank=bindparam("to")), moves)
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -15,15 +15,27 @@ repository_tag = Table(
     sqlite_with_rowid=False,
 )
 
-# How many public repositories carry a tag: for the lists of tags and for facets of unfiltered lists.
+# How many public repositories carry a tag: for the lists of tags and for facets of unfiltered lists. ``facet`` is what the tag
+# begins with ("license" of "license:mit"), empty for free words.
 tag_total = Table(
     "tag_total",
     metadata,
     Column("kind", String(8), primary_key=True),
     Column("tag", String(255), primary_key=True),
+    Column("facet", String(32), nullable=False),
     Column("n_public", Integer, nullable=False),
-    Index("ix_tag_total_most", "kind", "n_public"),
+    Index("ix_tag_total_most", "kind", "facet", "n_public"),
     sqlite_with_rowid=False,
+)
+
+# ``rank`` is the static rank and the rowid of the full-text index: the first hits it gives are the best known ones. Storage rules, 7.
+# Apart from the documents, because lists of candidates look up a thousand of these and none of those.
+search_entry = Table(
+    "search_entry",
+    metadata,
+    Column("rank", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("repo_id", ForeignKey("repository.id"), nullable=False, unique=True),
+    Column("is_public", Boolean, nullable=False),  # as counted in tag_total
 )
 
 _COLUMNS = "name, parts, body, chars, marks"
@@ -43,14 +55,11 @@ _FULL_TEXT = [
     f"CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, {_COLUMNS} ON search_document BEGIN {_DROP} {_ADD} END",
 ]
 
-# The documents as they are indexed: words already cut by our own segmenter, one space between two. ``rank`` is the static rank
-# and the rowid of the full-text index: the first hits it gives are the best known ones. Storage rules, 7.
+# The documents as they are indexed: words already cut by our own segmenter, one space between two.
 search_document = Table(
     "search_document",
     metadata,
     Column("rank", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("repo_id", ForeignKey("repository.id"), nullable=False, unique=True),
-    Column("is_public", Boolean, nullable=False),  # as counted in tag_total
     Column("name", Text, nullable=False),
     Column("parts", Text, nullable=False),
     Column("body", Text, nullable=False),

@@ -95,6 +95,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "search_document",
+        sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("parts", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("chars", sa.Text(), nullable=False),
+        sa.Column("marks", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("rank", name=op.f("pk_search_document")),
+        info={
+            "raw_sql": [
+                "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')",
+                "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
+                "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END",
+                "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
+            ]
+        },
+    )
+    op.create_table(
         "search_upkeep",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -118,11 +136,12 @@ def upgrade() -> None:
         "tag_total",
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.Column("facet", sa.String(length=32), nullable=False),
         sa.Column("n_public", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "tag", name=op.f("pk_tag_total")),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_tag_total_most", "tag_total", ["kind", "n_public"], unique=False)
+    op.create_index("ix_tag_total_most", "tag_total", ["kind", "facet", "n_public"], unique=False)
     op.create_table(
         "xorb",
         sa.Column("hash", sa.String(length=64), nullable=False),
@@ -574,26 +593,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_repository_tag_repo", "repository_tag", ["repo_id"], unique=False)
     op.create_table(
-        "search_document",
+        "search_entry",
         sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("repo_id", sa.Integer(), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("parts", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("chars", sa.Text(), nullable=False),
-        sa.Column("marks", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_search_document_repo_id")),
-        sa.PrimaryKeyConstraint("rank", name=op.f("pk_search_document")),
-        sa.UniqueConstraint("repo_id", name=op.f("uq_search_document_repo_id")),
-        info={
-            "raw_sql": [
-                "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')",
-                "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
-                "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END",
-                "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
-            ]
-        },
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_search_entry_repo_id")),
+        sa.PrimaryKeyConstraint("rank", name=op.f("pk_search_entry")),
+        sa.UniqueConstraint("repo_id", name=op.f("uq_search_entry_repo_id")),
     )
     op.create_table(
         "upload_claim",
