@@ -134,3 +134,13 @@ def test_a_line_can_be_pointed_at(pages: Pages, browse: Browse) -> None:
     assert page.url.endswith("#L2")
     page.locator("#L1").click(position={"x": 10, "y": 5}, modifiers=["Shift"])
     assert page.url.endswith("#L2-L1")
+
+
+def test_the_checks_themselves_see_what_they_look_for(pages: Pages, browse: Browse) -> None:
+    page = browse().new_page()
+    page.goto(f"{pages.url}/models")
+    page.evaluate(
+        "document.querySelector('h1').style.color = '#bbb'; document.querySelector('.sorts a').style.cssText = 'min-height: 0; max-height: 20px'"
+    )
+    assert any("Models" in found for found in page.evaluate(CONTRAST))
+    assert page.evaluate(SMALL)

@@ -39,6 +39,7 @@ class HomePage:
     mine: Sequence[Row]
     is_empty: bool
     base_url: str
+    example: str  # a model anyone may fetch
 
 
 def load(tx: Tx, actor: Actor, base_url: str) -> HomePage:
@@ -57,7 +58,9 @@ def load(tx: Tx, actor: Actor, base_url: str) -> HomePage:
             query = Query(kind, author=actor.name, sort=Sort.MODIFIED, limit=SHOWN)
             mine += [row_of(listed) for listed in search.list_repositories(tx, actor, query).items]
         mine.sort(key=lambda row: row.updated_at, reverse=True)
-    return HomePage(sections, new[:SHOWN], mine[:SHOWN], not new, base_url)
+    open_to_all = (f"{row.namespace}/{row.name}" for row in sections[0].rows if not row.is_private and not row.is_gated)
+    example = next(open_to_all, "name/model")
+    return HomePage(sections, new[:SHOWN], mine[:SHOWN], not new, base_url, example)
 
 
 async def show(request: Request) -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 
 from headwater import ledger
@@ -67,7 +68,7 @@ def _facts(head: Head, facts: Any) -> list[tuple[str, str, str]]:
     for key, value in facts.items():
         if value is None or key == "repo_id":
             continue
-        text, href = str(value), ""
+        text, href = value if isinstance(value, str) else orjson.dumps(value, default=str).decode(), ""
         if key in ("old", "new", "commit") and len(text) == 40:
             href, text = head.at("commit", text), text[:12]
         found.append((key, text, href))
