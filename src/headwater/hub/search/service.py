@@ -43,7 +43,11 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
     query = replace(query, sort=sort)
     after = _position(query)
     candidates = store.candidates_of(query, expression, owner_id)
-    if candidates is not None and store.count_candidates(tx, candidates) < store.FEW:
+    if expression is not None:
+        is_few = store.count_matches(tx, expression, store.FEW) < store.FEW
+    else:
+        is_few = candidates is not None and store.count_candidates(tx, candidates) < store.FEW
+    if candidates is not None and is_few:
         rows = store.list_few(tx, candidates, query, visible, owner_id, after, limit + 1)
     elif expression is not None and query.text.strip():
         rows = store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit + 1)
@@ -80,7 +84,7 @@ def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dic
     expression = expression_of(query, visible, owner_id)
     is_sample = False
     if expression is not None:
-        counted = store.facets_of_matches(tx, query.kind, expression)
+        counted = store.facets_of_matches(tx, expression)
         is_sample = store.count_matches(tx, expression, store.SAMPLED + 1) > store.SAMPLED
     elif owner_id is None and not query.has_bounds:
         counted = store.most_used(tx, query.kind, FACETS[query.kind], most)
@@ -143,7 +147,7 @@ def _by_relevance(tx: Tx, query: Query, visible: Visibility, expression: str, li
         ranks = [rank for rank in ranks if known.get(rank) in kept]
     chosen = ranks[offset : offset + limit]
     ids = store.repos_of_ranks(tx, chosen)
-    rows = {row.id: row for row in store.list_by_ids(tx, list(ids.values()), query, visible)}
+    rows = {row.id: row for row in store.list_by_ids(tx, list(ids.values()), query, visible)} if ids else {}
     cursor = encode_cursor([Sort.RELEVANCE.value, offset + limit]) if offset + limit < len(ranks) else None
     found = [rows[ids[rank]] for rank in chosen if rank in ids and ids[rank] in rows]
     return Page(_listed(tx, found), cursor)

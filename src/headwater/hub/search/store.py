@@ -92,7 +92,7 @@ def within_parameters(tx: Tx, repo_ids: Collection[RepoId], query: Query) -> set
 
 def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
     """Those of ``repo_ids`` that really fulfil the query's plain conditions, in no order."""
-    return list(tx.execute(_rows(query, visible, None).where(repository.c.id.in_(repo_ids))))
+    return list(tx.execute(_rows(query, visible, None, by_ids=True).where(repository.c.id.in_(repo_ids))))
 
 
 def candidates_of(query: Query, expression: str | None, owner_id: int | None) -> Select[Any] | None:
@@ -130,7 +130,7 @@ def list_few(
     limit: int,
 ) -> list[Row[Any]]:
     """All candidates are fewer than ``FEW``: look at each, and sort."""
-    statement = _rows(query, visible, owner_id).where(repository.c.id.in_(candidates))
+    statement = _rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(candidates))
     return list(tx.execute(_ordered(statement, query.effective_sort, after, limit, by_index=False)))
 
 
@@ -177,36 +177,38 @@ def count_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None, limit: int
 ) -> int:
     """Of a query without words and marks."""
-    statement: Select[Any] = _rows(query, visible, owner_id).with_only_columns(literal_column("1"))
+    statement: Select[Any] = _rows(query, visible, owner_id, by_ids=candidates is not None)
+    statement = statement.with_only_columns(literal_column("1"))
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
     found: int = tx.execute(select(func.count()).select_from(statement.limit(limit).subquery())).scalar()
     return found
 
 
-def facets_of_matches(tx: Tx, kind: RepoKind, expression: str) -> list[tuple[str, int]]:
+def facets_of_matches(tx: Tx, expression: str) -> list[tuple[str, int]]:
     """Tags of the ``SAMPLED`` best known documents that match, with how many carry each."""
     ids = text(
         "repository_tag.repo_id in (select repo_id from search_entry where rank in "
         f"(select rowid from search_index where search_index match :match order by rowid limit {SAMPLED}))"
     ).bindparams(match=expression)
-    return _facets(tx, kind, ids)
+    return _facets(tx, ids)
 
 
 def facets_of_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
 ) -> list[tuple[str, int]]:
     """The same for a query without words and marks: of ``SAMPLED`` of its rows."""
-    statement = _rows(query, visible, owner_id).with_only_columns(repository.c.id).limit(SAMPLED)
+    statement = _rows(query, visible, owner_id, by_ids=candidates is not None)
+    statement = statement.with_only_columns(repository.c.id).limit(SAMPLED)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
-    return _facets(tx, query.kind, repository_tag.c.repo_id.in_(statement))
+    return _facets(tx, repository_tag.c.repo_id.in_(statement))
 
 
-def _facets(tx: Tx, kind: RepoKind, ids: Any) -> list[tuple[str, int]]:
+def _facets(tx: Tx, ids: Any) -> list[tuple[str, int]]:
     rows = tx.execute(
         select(repository_tag.c.tag, func.count().label("n"))
-        .where(repository_tag.c.kind == kind.value, func.instr(repository_tag.c.tag, ":") > 0, ids)
+        .where(func.instr(repository_tag.c.tag, ":") > 0, ids)
         .group_by(repository_tag.c.tag)
     )
     return [(row.tag, row.n) for row in rows]
@@ -242,9 +244,14 @@ def downloads_of_all_time(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, 
     return {RepoId(row.repo_id): row.n for row in rows}
 
 
-def _rows(query: Query, visible: Visibility, owner_id: int | None) -> Select[Any]:
-    """Repositories that fulfil every plain condition; the last word on who may see what."""
-    statement = select(repository).where(repository.c.kind == query.kind.value, repository.c.deleted_at.is_(None))
+def _rows(query: Query, visible: Visibility, owner_id: int | None, *, by_ids: bool = False) -> Select[Any]:
+    """Repositories that fulfil every plain condition; the last word on who may see what.
+
+    ``by_ids``: ids will be given, and no index may be walked instead. The planner cannot know how few they are; any expression
+    in place of the bare column keeps it from the indexes that begin with it.
+    """
+    kind = repository.c.kind.concat("") if by_ids else repository.c.kind
+    statement = select(repository).where(kind == query.kind.value, repository.c.deleted_at.is_(None))
     if not visible.everything:
         may: list[ColumnElement[bool]] = [repository.c.is_private == bindparam("open", value=False)]
         if visible.owner_ids:
@@ -279,7 +286,6 @@ def _ordered(
     if after is not None:
         value, last_id = after
         statement = statement.where(or_(column < value, and_(column == value, repository.c.id < last_id)))
-    # Anything but the bare column keeps the planner from walking the order's index.
     order = column.desc() if by_index else (column + literal_column("0")).desc()
     return statement.order_by(order, repository.c.id.desc()).limit(limit)
 
