@@ -94,6 +94,7 @@ class ListPage:
     may_create: bool
     has_filters: bool
     hidden: Sequence[tuple[str, str]]  # what the search field sends along
+    elsewhere: Sequence[tuple[RepoKind, Count, str]]  # the same words among the other kinds
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,18 @@ def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
         may_create=not actor.is_anonymous,
         has_filters=bool(wanted.text or wanted.author or wanted.tags or wanted.size),
         hidden=_hidden(wanted),
+        elsewhere=_elsewhere(tx, actor, wanted),
     )
+
+
+def _elsewhere(tx: Tx, actor: Actor, wanted: Wanted) -> list[tuple[RepoKind, Count, str]]:
+    """What the other kinds have for a text; nothing where none was asked for."""
+    found = []
+    for kind in RepoKind:
+        if wanted.text and kind is not wanted.kind:
+            other = Wanted(kind, wanted.text, wanted.author, (), "", None, None)
+            found.append((kind, search.count_repositories(tx, actor, other.query()), other.href()))
+    return found
 
 
 def row_of(listed: Listed) -> Row:
