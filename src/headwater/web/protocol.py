@@ -190,6 +190,9 @@ class Exchange:
             await self._flush()
             if cycle.disconnected or self.protocol.transport.is_closing():
                 return
+            flow = self.protocol.flow
+            was_paused = flow.read_paused
+            flow.pause_reading()  # while the socket may block, the loop keeps off it
             try:
                 await senders().send(self._socket_fd(), pieces, count)
             except asyncio.CancelledError:
@@ -198,6 +201,8 @@ class Exchange:
             except OSError:
                 self.abort()  # the client has gone, or reads nothing
                 return
+            if not was_paused:
+                flow.resume_reading()
             cycle.expected_content_length -= count
         await self._send_body({"type": "http.response.body", "body": b"", "more_body": more_body})
 

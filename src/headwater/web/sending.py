@@ -1,4 +1,9 @@
-"""Sender threads: pieces of files to sockets by ``sendfile``, many connections to a thread, none of the bytes in Python."""
+"""Pieces of files to sockets by ``sendfile``, none of the bytes in Python.
+
+An answer begins in one of two threads that each serve many connections through ``epoll``: a thousand slow readers cost two
+threads. One that proves large and its reader fast goes on in a thread of its own, where one blocking call moves many
+megabytes and the kernel does all the waiting; it comes back when its reader slows down.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import itertools
 import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +27,13 @@ N_THREADS = 2
 CALL_BYTES = 1 << 20  # at most so much in one system call
 TURN_BYTES = 8 << 20  # and so much for one connection before the next has its turn
 IDLE_S = 60.0  # a peer that takes nothing for so long is given up
+
+MAX_FAST = 16  # answers with a thread of their own, in one process
+PROOF_BYTES = 4 << 20  # sent before a reader can be called fast
+FAST_RATE = 16 << 20  # bytes a second
+WORTH_BYTES = 8 << 20  # left to send: less is over before a thread has started
+FAST_CALL_BYTES = 64 << 20
+STALL_S = 5  # a blocking call that moves nothing for so long ends
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,8 @@ class _Job:
     ) -> None:
         self.sock = sock
         sock.setblocking(False)
-        self.left = count
-        self.last = time.monotonic()
+        self.count = self.left = count
+        self.started = self.last = time.monotonic()
         self.loop = loop
         self.done: asyncio.Future[None] = loop.create_future()
         self.cancelled = False
@@ -56,6 +69,7 @@ class _Job:
         self._run_left = 0
         self._own_path: Path | None = None
         self._own_fd = -1
+        self._closing = threading.Lock()
 
     def push(self) -> bool:
         """Send until the socket is full or the turn is over; True when everything has left.
@@ -69,7 +83,7 @@ class _Job:
                 self._next_piece()
                 continue
             try:
-                sent, wanted = self._send_literal() if self._literal else self._send_run()
+                sent, wanted = self._send_literal() if self._literal else self._send_run(CALL_BYTES)
             except BlockingIOError:
                 return False
             self.left -= sent
@@ -79,6 +93,40 @@ class _Job:
                 return False  # the socket is full: epoll says when it is not
         return not self.left
 
+    @property
+    def is_worth_a_thread(self) -> bool:
+        sent = self.count - self.left
+        return self.left >= WORTH_BYTES and sent >= PROOF_BYTES and sent >= FAST_RATE * (self.last - self.started)
+
+    def push_blocking(self) -> bool:
+        """Send, waiting in the kernel; True when everything has left, False when the peer is no longer fast.
+
+        Raises:
+            OSError: the peer has gone, or a file is not what its record says.
+        """
+        fd = self.sock.fileno()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALL_S, 0))
+        os.set_blocking(fd, True)
+        try:
+            since, left_then = time.monotonic(), self.left
+            while self.left:
+                if not self._literal and not self._run_left:
+                    self._next_piece()
+                    continue
+                try:
+                    sent, _ = self._send_literal() if self._literal else self._send_run(FAST_CALL_BYTES)
+                except BlockingIOError:
+                    return False
+                self.left -= sent
+                self.last = time.monotonic()
+                if self.last - since > 1:
+                    if left_then - self.left < FAST_RATE * (self.last - since):
+                        return False
+                    since, left_then = self.last, self.left
+            return True
+        finally:
+            os.set_blocking(fd, False)
+
     def _send_literal(self) -> tuple[int, int]:
         wanted = len(self._literal)
         flags = socket.MSG_MORE if self.left > wanted else 0
@@ -86,8 +134,8 @@ class _Job:
         self._literal = self._literal[sent:]
         return sent, wanted
 
-    def _send_run(self) -> tuple[int, int]:
-        wanted = min(self._run_left, self.left, CALL_BYTES)
+    def _send_run(self, most: int) -> tuple[int, int]:
+        wanted = min(self._run_left, self.left, most)
         sent = os.sendfile(self.sock.fileno(), self._fd, self._offset, wanted)
         if sent == 0:
             raise OSError(errno.EIO, "a file is shorter than its record says")
@@ -117,16 +165,38 @@ class _Job:
             os.close(self._own_fd)
             self._own_fd, self._own_path = -1, None
 
+    def cancel(self) -> None:
+        """From any thread: whatever it waits in ends soon."""
+        self.cancelled = True
+        with self._closing, contextlib.suppress(OSError):  # closed already
+            self.sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._close_file()
-        self.sock.close()
+        with self._closing:
+            self.sock.close()
+
+    def finish(self, exc: Exception | None) -> None:
+        """Close, and tell the request that waits."""
+        self.close()
+
+        def tell() -> None:
+            if not self.done.done():
+                if exc is None:
+                    self.done.set_result(None)
+                else:
+                    self.done.set_exception(exc)
+
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
+            self.loop.call_soon_threadsafe(tell)
 
 
 class _Sender(threading.Thread):
     """One epoll and the jobs that wait in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, fast_slots: threading.BoundedSemaphore) -> None:
         super().__init__(name="sender", daemon=True)
+        self._fast_slots = fast_slots
         self._epoll = select.epoll()
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_out, select.EPOLLIN)
@@ -167,42 +237,55 @@ class _Sender(threading.Thread):
                 self._epoll.register(fd, select.EPOLLOUT)
 
     def _push(self, job: _Job) -> bool:
-        """Send some; True when the job is over, one way or the other."""
+        """Send some; True when the job is no longer here: over, one way or the other, or in a thread of its own."""
         try:
             if not job.cancelled and not job.push():
-                return False
+                if not job.is_worth_a_thread or not self._fast_slots.acquire(blocking=False):
+                    return False
+                self._forget(job)
+                threading.Thread(target=self._run_fast, args=(job,), name="fast-sender", daemon=True).start()
+                return True
         except Exception as exc:  # noqa: BLE001 -- told to the request that waits for it
             self._finish(job, exc)
         else:
             self._finish(job, None)
         return True
 
-    def _finish(self, job: _Job, exc: Exception | None) -> None:
+    def _run_fast(self, job: _Job) -> None:
+        """In the job's own thread."""
+        try:
+            if job.push_blocking():
+                job.finish(None)
+            else:
+                job.count, job.started = job.left, time.monotonic()  # to be proved fast anew
+                self.add(job)
+        except Exception as exc:  # noqa: BLE001 -- told to the request that waits for it
+            job.finish(exc)
+        finally:
+            self._fast_slots.release()
+
+    def _forget(self, job: _Job) -> None:
         fd = job.sock.fileno()
         if self._jobs.pop(fd, None) is not None:
             self._epoll.unregister(fd)
-        job.close()
 
-        def tell() -> None:
-            if not job.done.done():
-                if exc is None:
-                    job.done.set_result(None)
-                else:
-                    job.done.set_exception(exc)
-
-        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
-            job.loop.call_soon_threadsafe(tell)
+    def _finish(self, job: _Job, exc: Exception | None) -> None:
+        self._forget(job)
+        job.finish(exc)
 
 
 class Senders:
     """The process's sender threads, used in turn."""
 
     def __init__(self, n_threads: int = N_THREADS) -> None:
-        self._threads = [_Sender() for _ in range(n_threads)]
+        fast_slots = threading.BoundedSemaphore(MAX_FAST)
+        self._threads = [_Sender(fast_slots) for _ in range(n_threads)]
         self._turn = itertools.cycle(self._threads)
 
     async def send(self, socket_fd: int, pieces: Iterable[Piece | OpenFile], count: int) -> None:
         """Send ``count`` bytes made up by ``pieces`` on a duplicate of a non-blocking socket.
+
+        Nobody else may read or write the socket meanwhile: it is made to block for a time, which a duplicate shares.
 
         Raises:
             OSError: the peer has gone or takes nothing, or the pieces are not what was announced.
@@ -213,7 +296,7 @@ class Senders:
         try:
             await job.done
         except asyncio.CancelledError:
-            job.cancelled = True
+            job.cancel()
             thread.wake()
             raise
 
