@@ -374,7 +374,7 @@ class _Parent:
                 on_ready=lambda: os.write(self._say_ready, b"+"),
             )
         finally:
-            site.db.close()
+            site.close()
 
     def _run_queue(self) -> None:
         self.listener.close()
@@ -385,7 +385,7 @@ class _Parent:
         try:
             self.run_worker(site, stop)
         finally:
-            site.db.close()
+            site.close()
 
 
 def _watch(lifeline: int, stop: threading.Event) -> None:

@@ -5,6 +5,10 @@ import pytest
 from huggingface_hub import ModelCard, RepoCard
 from huggingface_hub.errors import HfHubHTTPError
 
+from headwater.hub import search
+from headwater.hub.models import RepoKind
+from headwater.hub.search import Query
+from headwater.kernel import SYSTEM
 from tests.conftest import wait_for
 
 README = """---
@@ -233,3 +237,15 @@ def test_a_list_call_reads_bad_metadata_as_none(live_app):
     assert "ada/broken-card" in ids(ada.list_models(author="ada", limit=100))
     with pytest.raises(HfHubHTTPError):
         list(ada.list_models(filter="x", sort="sideways"))
+
+
+def test_downloads_are_counted_also_when_the_server_ends(new_app):
+    app = new_app(workers=1)
+    ada = app.hf("ada")
+    ada.create_repo("ada/fetched")
+    ada.upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id="ada/fetched")
+    assert httpx.get(f"{app.url}/ada/fetched/resolve/main/a.txt").content == b"x"
+    app.stop()
+    with app.opened() as site:
+        found = site.db.read(search.list_repositories, SYSTEM, Query(RepoKind.MODEL)).items[0]
+    assert (found.repo.n_downloads, found.downloads_all_time) == (1, 1)

@@ -40,3 +40,10 @@ class Site:
 
     def add_part(self, part: Any) -> None:
         self.parts[type(part)] = part
+
+    def close(self) -> None:
+        """Let each part write what it still holds, then close the database: the end of a process."""
+        for part in self.parts.values():
+            if hasattr(part, "close"):
+                part.close()
+        self.db.close()

@@ -12,6 +12,7 @@ from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.indexing import refresh
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
 from headwater.hub.search.service import count_by_facet, count_repositories, list_repositories, tags_by_type
+from headwater.hub.search.store import downloads_of_all_time
 
 __all__ = [
     "FACETS",
@@ -23,6 +24,7 @@ __all__ = [
     "count_by_facet",
     "count_download",
     "count_repositories",
+    "downloads_of_all_time",
     "facet_of",
     "flush_downloads",
     "list_repositories",
