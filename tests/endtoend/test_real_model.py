@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PASSWORD
 from tests.endtoend.conftest import Material
+from tests.pages.conftest import CHROMIUM, CHROMIUM_ARGS
 
 
 def sha256_of(path: Path) -> str:
@@ -177,3 +179,31 @@ def test_a_commit_made_by_either_way_is_the_same_objects(pushed: Client, tmp_pat
         f"from huggingface_hub import HfApi; print(HfApi().model_info('ada/smol').sha == {head!r})"
     ) == ("True\n")
     pushed.run("git", "fsck", "--strict", "--full", cwd=tmp_path / "bare")
+
+
+@pytest.mark.browser
+def test_the_page_takes_the_model_and_the_hub_client_gives_it_back(client: Client, material: Material, tmp_path: Path):
+    """Sign in, make a repository, choose the files, commit: all by the page, in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        page = browser.new_context(locale="en-GB").new_page()
+        page.goto(f"{client.url}/login")
+        page.fill("#f-name", "ada")
+        page.fill("#f-password", PASSWORD)
+        page.press("#f-password", "Enter")
+        page.wait_for_url(f"{client.url}/")
+        page.goto(f"{client.url}/new/model")
+        page.fill("#f-name", "smol-page")
+        page.get_by_role("button", name="Create").click()
+        page.wait_for_url("**/ada/smol-page**")
+        page.goto(f"{client.url}/ada/smol-page/upload/main")
+        page.locator("#f-files").set_input_files(sorted(material.model.iterdir()))
+        page.get_by_role("button", name="Upload and commit").click()
+        page.wait_for_url(f"{client.url}/ada/smol-page/tree/main", timeout=180_000)
+        browser.close()
+    client.python(
+        f"from huggingface_hub import snapshot_download as get; get('ada/smol-page', local_dir={str(tmp_path / 'm')!r})"
+    )
+    assert digests(tmp_path / "m") == digests(material.model)
