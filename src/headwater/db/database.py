@@ -1,9 +1,10 @@
 """One database, as the rest of the program sees it: ``read`` and ``write``.
 
-A *read* runs on a connection of the calling thread inside one snapshot. A *write* is handed to the writer
-thread of this process: it takes the inter-process lock, opens ``BEGIN IMMEDIATE``, runs every waiting act in a
-savepoint of its own, commits once, and only then answers. ``BEGIN IMMEDIATE`` without the lock starves some
-processes: with eight, four or five made one commit in three seconds.
+A *read* runs on a connection of the calling thread inside one snapshot. A *write* takes its turn on the one writing
+connection of this process: on the caller's own thread when nobody else writes, else it waits for the writer thread, which
+takes the inter-process lock, opens ``BEGIN IMMEDIATE``, runs every waiting act in a savepoint of its own, commits once,
+and only then answers. ``BEGIN IMMEDIATE`` without the lock starves some processes: with eight, four or five made one
+commit in three seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fcntl
 import logging
 import os
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -22,6 +24,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from headwater.db.prepared import Prepared, translated
 from headwater.db.schema import upgrade_schema
 
 P = ParamSpec("P")
@@ -36,15 +39,18 @@ _log = logging.getLogger("headwater.db")
 class Tx:
     """An open transaction: the connection, and what to do once it is on disk."""
 
-    __slots__ = ("_after_commit", "conn", "writable")
+    __slots__ = ("_after_commit", "_raw", "conn", "writable")
 
-    def __init__(self, conn: Connection, *, writable: bool) -> None:
+    def __init__(self, conn: Connection, raw: sqlite3.Connection, *, writable: bool) -> None:
         self.conn = conn
+        self._raw = raw
         self.writable = writable
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """``Connection.execute``, so that a store reads ``tx.execute(select(...))``."""
+        """``Connection.execute``, so that a store reads ``tx.execute(select(...))``; takes a ``Prepared``, too."""
+        if isinstance(args[0], Prepared):
+            return args[0].run(self._raw, *args[1:])
         return self.conn.execute(*args, **kwargs)
 
     def after_commit(self, act: Callable[[], None]) -> None:
@@ -69,6 +75,8 @@ class Database:
         self._waiting: queue.SimpleQueue[_Act | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._start_lock = threading.Lock()
+        self._turn = threading.Lock()  # who holds it may use the writing connection
+        self._writing: _Writing | None = None
         self._connections: list[Connection] = []
         self._closed = False
 
@@ -86,8 +94,8 @@ class Database:
 
     @property
     def writing_thread(self) -> bool:
-        """Whether the caller stands on the writer thread, where a nested write could never be answered."""
-        return threading.current_thread() is self._writer
+        """Whether the caller stands inside a write, where a nested one could never be answered."""
+        return getattr(self._local, "writes", False)
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -96,14 +104,14 @@ class Database:
         if open_tx is not None:
             yield open_tx
             return
-        conn = self._reader()
-        conn.exec_driver_sql("BEGIN")
-        tx = self._local.tx = Tx(conn, writable=False)
+        conn, raw = self._reader()
+        _run(raw, "BEGIN")
+        tx = self._local.tx = Tx(conn, raw, writable=False)
         try:
             yield tx
         finally:
             self._local.tx = None
-            conn.exec_driver_sql("ROLLBACK")
+            _run(raw, "ROLLBACK")
 
     def read(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``act(tx, ...)`` inside one read snapshot."""
@@ -116,23 +124,34 @@ class Database:
         ``act`` does no I/O but SQL, and may be run on another thread. What it raises is raised here and
         leaves no trace in the database.
         """
-        return self.submit(act, *args, **kwargs).result()
+        self._check_writable()
+        if not self._waiting.empty() or not self._turn.acquire(blocking=False):
+            return self.submit(act, *args, **kwargs).result()
+        try:  # nobody else writes: on this thread, without waking another
+            tx, value = self._write_alone(act, args, kwargs)
+        finally:
+            self._turn.release()
+        tx.run_after_commit()
+        return value
 
     def submit(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``write``, without waiting."""
-        if self.writing_thread:
-            raise RuntimeError("a write inside a write: pass the open Tx on instead")
-        if self._closed:
-            raise RuntimeError("the database is closed")
+        self._check_writable()
         if self._writer is None:
             self._start_writer()
         waiting: _Act = _Act(lambda tx: act(tx, *args, **kwargs))
         self._waiting.put(waiting)
         return waiting.future
 
+    def _check_writable(self) -> None:
+        if self.writing_thread:
+            raise RuntimeError("a write inside a write: pass the open Tx on instead")
+        if self._closed:
+            raise RuntimeError("the database is closed")
+
     def version(self) -> int:
         """A number that another one replaces whenever any other connection commits: a cheap "has anything happened?"."""
-        found: int = self._reader().exec_driver_sql("PRAGMA data_version").scalar_one()
+        found: int = _run(self._reader()[1], "PRAGMA data_version").fetchone()[0]
         return found
 
     def close(self) -> None:
@@ -143,16 +162,21 @@ class Database:
         if self._writer is not None:
             self._waiting.put(None)
             self._writer.join(timeout=BUSY_TIMEOUT_S)
+        with self._turn:
+            if self._writing is not None:
+                self._writing.close()
+                self._writing = None
         for conn in self._connections:
             conn.close()
         self._engine.dispose()
 
-    def _reader(self) -> Connection:
-        conn: Connection | None = getattr(self._local, "conn", None)
-        if conn is None:
-            conn = self._local.conn = self._engine.connect()
+    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
+        found: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "conn", None)
+        if found is None:
+            conn = self._engine.connect()
             self._connections.append(conn)
-        return conn
+            found = self._local.conn = conn, _driver_connection(conn)
+        return found
 
     def _start_writer(self) -> None:
         with self._start_lock:
@@ -171,12 +195,11 @@ class Database:
             os.close(fd)
 
     def _write_forever(self) -> None:
-        conn = self._engine.connect()
-        try:
-            while True:
-                first = self._waiting.get()
-                if first is None:
-                    return
+        while True:
+            first = self._waiting.get()
+            if first is None:
+                return
+            with self._turn:
                 batch, stop = [first], False
                 while len(batch) < MAX_BATCH and not self._waiting.empty():
                     another = self._waiting.get()
@@ -184,43 +207,83 @@ class Database:
                         stop = True
                         break
                     batch.append(another)
-                self._write_batch(conn, batch)
-                if stop:
-                    return
-        finally:
-            conn.close()
+                done = self._write_batch(batch)
+            for act, tx, value in done:
+                tx.run_after_commit()
+                act.future.set_result(value)
+            if stop:
+                return
 
-    def _write_batch(self, conn: Connection, batch: list[_Act]) -> None:
+    @contextmanager
+    def _committing(self) -> Iterator[_Writing]:
+        """A write transaction, committed at the end; whoever holds ``_turn`` may enter."""
+        if self._writing is None:
+            self._writing = _Writing(self._engine.connect(), f"{self.path}.lock")
+        writing, local = self._writing, self._local
+        reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
+        local.writes = True
+        try:
+            with writing.locked():
+                _run(writing.raw, "BEGIN IMMEDIATE")
+                try:
+                    yield writing
+                    _run(writing.raw, "COMMIT")
+                except BaseException:
+                    if writing.raw.in_transaction:
+                        _run(writing.raw, "ROLLBACK")
+                    raise
+        finally:
+            local.writes, local.tx = False, reads
+
+    def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
+        with self._committing() as writing:
+            tx = Tx(writing.conn, writing.raw, writable=True)
+            return tx, act(tx, *args, **kwargs)
+
+    def _write_batch(self, batch: list[_Act]) -> list[tuple[_Act, Tx, Any]]:
+        """Run the acts in one transaction; gives back those that are durable now, and has told the others."""
         done: list[tuple[_Act, Tx, Any]] = []
         try:
-            with self._process_lock():
-                conn.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    for act in batch:
-                        tx = Tx(conn, writable=True)
-                        conn.exec_driver_sql("SAVEPOINT act")
-                        try:
-                            value = act.run(tx)
-                        except BaseException as exc:  # noqa: BLE001 -- raised again in the caller's thread
-                            conn.exec_driver_sql("ROLLBACK TO act")
-                            conn.exec_driver_sql("RELEASE act")
-                            act.future.set_exception(exc)
-                        else:
-                            conn.exec_driver_sql("RELEASE act")
-                            done.append((act, tx, value))
-                    conn.exec_driver_sql("COMMIT")
-                except BaseException:
-                    if conn.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                        conn.exec_driver_sql("ROLLBACK")
-                    raise
+            with self._committing() as writing:
+                for act in batch:
+                    tx = Tx(writing.conn, writing.raw, writable=True)
+                    _run(writing.raw, "SAVEPOINT act")
+                    try:
+                        value = act.run(tx)
+                    except BaseException as exc:  # noqa: BLE001 -- raised again in the caller's thread
+                        _run(writing.raw, "ROLLBACK TO act")
+                        _run(writing.raw, "RELEASE act")
+                        act.future.set_exception(exc)
+                    else:
+                        _run(writing.raw, "RELEASE act")
+                        done.append((act, tx, value))
         except BaseException as exc:  # noqa: BLE001 -- raised again in each caller's thread
             for act in batch:
                 if not act.future.done():
                     act.future.set_exception(exc)
-            return
-        for act, tx, value in done:
-            tx.run_after_commit()
-            act.future.set_result(value)
+            return []
+        return done
+
+
+class _Writing:
+    """The writing connection, and the lock between processes that goes with it."""
+
+    def __init__(self, conn: Connection, lock_path: str) -> None:
+        self.conn = conn
+        self.raw = _driver_connection(conn)
+        self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        self.conn.close()
+        os.close(self._lock_fd)
 
 
 class _Act:
@@ -231,12 +294,24 @@ class _Act:
         self.future: Future[Any] = Future()
 
 
+def _driver_connection(conn: Connection) -> sqlite3.Connection:
+    found: sqlite3.Connection = conn.connection.driver_connection  # type: ignore[assignment]
+    return found
+
+
+def _run(raw: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
+    try:
+        return raw.execute(sql)
+    except sqlite3.Error as exc:
+        raise translated(exc, sql) from exc
+
+
 def _sqlite_engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",  # transactions are spelled out, BEGIN IMMEDIATE among them
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": 512},
     )
 
     @event.listens_for(engine, "connect")
