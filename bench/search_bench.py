@@ -44,9 +44,92 @@ N_OWNERS = 500
 BATCH = 500
 MODEL = RepoKind.MODEL
 
-CHINESE = ["模型", "语言", "大语言模型", "训练", "数据", "翻译", "金融", "医疗", "法律", "对话", "指令", "微调", "量化", "多模态", "视觉", "语音", "开源", "中文", "英文", "推理", "代码", "数学", "四川", "上海", "天气", "教育", "古文", "诗词", "向量", "检索"]
-ENGLISH = ["model", "language", "training", "data", "chat", "instruct", "base", "fine", "tuned", "quantized", "vision", "speech", "open", "weights", "reasoning", "code", "math", "retrieval", "embedding", "adapter", "merge", "small", "large", "fast", "finance", "medical", "legal", "weather", "poetry", "education"]
-FAMILIES = ["Qwen", "Llama", "SmolLM", "Gemma", "Mistral", "DeepSeek", "Yi", "InternLM", "ChatGLM", "Baichuan", "Phi", "Falcon", "Bert", "RoBERTa", "T5", "Whisper", "Bloom", "OPT", "Pythia", "Granite"]
+CHINESE = [
+    "模型",
+    "语言",
+    "大语言模型",
+    "训练",
+    "数据",
+    "翻译",
+    "金融",
+    "医疗",
+    "法律",
+    "对话",
+    "指令",
+    "微调",
+    "量化",
+    "多模态",
+    "视觉",
+    "语音",
+    "开源",
+    "中文",
+    "英文",
+    "推理",
+    "代码",
+    "数学",
+    "四川",
+    "上海",
+    "天气",
+    "教育",
+    "古文",
+    "诗词",
+    "向量",
+    "检索",
+]
+ENGLISH = [
+    "model",
+    "language",
+    "training",
+    "data",
+    "chat",
+    "instruct",
+    "base",
+    "fine",
+    "tuned",
+    "quantized",
+    "vision",
+    "speech",
+    "open",
+    "weights",
+    "reasoning",
+    "code",
+    "math",
+    "retrieval",
+    "embedding",
+    "adapter",
+    "merge",
+    "small",
+    "large",
+    "fast",
+    "finance",
+    "medical",
+    "legal",
+    "weather",
+    "poetry",
+    "education",
+]
+FAMILIES = [
+    "Qwen",
+    "Llama",
+    "SmolLM",
+    "Gemma",
+    "Mistral",
+    "DeepSeek",
+    "Yi",
+    "InternLM",
+    "ChatGLM",
+    "Baichuan",
+    "Phi",
+    "Falcon",
+    "Bert",
+    "RoBERTa",
+    "T5",
+    "Whisper",
+    "Bloom",
+    "OPT",
+    "Pythia",
+    "Granite",
+]
 LICENCES = ["apache-2.0"] * 6 + ["mit"] * 3 + ["llama3", "gemma", "cc-by-4.0", "openrail", "mulanpsl-2.0"]
 TASKS = ["text-generation"] * 6 + ["text-classification"] * 2 + ["translation", "fill-mask", "feature-extraction", "image-text-to-text", "automatic-speech-recognition"]  # fmt: skip
 LANGUAGES = ["en"] * 5 + ["zh"] * 4 + ["fr", "de", "ja", "ko", "es", "no", "sw"]
@@ -215,15 +298,15 @@ def measure(db: Database, rounds: int) -> tuple[float, float, int]:
         nonlocal statements
         statements += 1
 
-    event.listen(db._engine, "before_cursor_execute", count)
+    event.listen(db._engine, "before_cursor_execute", count)  # noqa: SLF001 - to count statements
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; milliseconds of list, count and facets together\n")
     print(f"{'query':<28}{'hits':>8}{'median':>9}{'worst':>9}{'cpu':>8}{'SQL':>5}")
     wall: list[float] = []
     cpu: list[float] = []
     most = 0
     for name, asked in QUERIES:
-        pages, asked = asked.get("page", 1), {key: value for key, value in asked.items() if key != "page"}
-        query = Query(MODEL, limit=30, **asked)
+        pages = asked.get("page", 1)
+        query = Query(MODEL, limit=30, **{key: value for key, value in asked.items() if key != "page"})
         with db.reading() as tx:
             for _ in range(pages - 1):
                 query = replace(query, cursor=search.list_repositories(tx, ANONYMOUS, query).cursor)
@@ -240,7 +323,7 @@ def measure(db: Database, rounds: int) -> tuple[float, float, int]:
         wall, cpu, most = wall + times, cpu + cpus, max(most, used)
         middle, busy_ms = statistics.median(times), statistics.median(cpus)
         print(f"{name:<28}{hits!s:>8}{middle:>9.1f}{max(times):>9.1f}{busy_ms:>8.1f}{used:>5}", flush=True)
-    event.remove(db._engine, "before_cursor_execute", count)
+    event.remove(db._engine, "before_cursor_execute", count)  # noqa: SLF001
     worst = []
     for label, values in (("wall", sorted(wall)), ("cpu", sorted(cpu))):
         p99 = values[min(len(values) - 1, int(len(values) * 0.99))]
