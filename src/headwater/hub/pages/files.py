@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from starlette.requests import Request
 
+from headwater import accounts
+from headwater.accounts import Action
 from headwater.hub.content import reading
 from headwater.hub.content.reading import Entry
 from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot
@@ -75,6 +77,7 @@ def load(site: Site, actor: Actor, request: Request) -> TreePage:
     path = request.path_params.get("path", "").strip("/")
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "files")
+        may_read_files = accounts.allows(tx, actor, Action.READ_FILES, on=head.repo.resource)
     repo = head.repo
     revision = request.path_params.get("rev") or repo.default_branch
     with site.part(GitStore).open(repo.id) as snap:
@@ -92,7 +95,7 @@ def load(site: Site, actor: Actor, request: Request) -> TreePage:
         )
         commit = snap.commit_info(page.commit)
         refs = ref_choice(repo, snap, revision, page.commit, "tree", path)
-        readme = _readme(snap, repo, revision, page.entries, path) if path else Markup("")
+        readme = _readme(snap, repo, revision, page.entries, path) if path and may_read_files else Markup("")
     rows = [_row(repo, revision, entry) for entry in page.entries]
     rows.sort(key=lambda row: row.kind is not EntryKind.DIRECTORY)
     next_href = None

@@ -8,6 +8,7 @@ from datetime import date
 
 from starlette.requests import Request
 
+from headwater.accounts import Action
 from headwater.hub.content import reading
 from headwater.hub.git import CommitInfo, Diff, FileChange, GitStore, Hunk
 from headwater.hub.pages import addresses
@@ -123,12 +124,15 @@ def _by_day(commits: Sequence[CommitInfo]) -> list[Day]:
 
 
 def load_commit(site: Site, actor: Actor, request: Request) -> CommitPage:
-    """Raises: RepositoryNotFound, Moved, RevisionNotFound."""
+    """A difference is made of files, so it stands behind the repository's gate.
+
+    Raises: RepositoryNotFound, Moved, RevisionNotFound, GateClosed.
+    """
     kind, name = name_of(request)
     with site.db.reading() as tx:
-        head = find_head(tx, actor, kind, name, "history")
+        head = find_head(tx, actor, kind, name, "history", Action.READ_FILES)
     repo = head.repo
-    with reading.open_revision(site, actor, kind, name, request.path_params["rev"]) as at:
+    with reading.open_revision(site, actor, kind, name, request.path_params["rev"], action=Action.READ_FILES) as at:
         commit = at.snap.commit_info(at.commit)
         first = commit.parents[0] if commit.parents else None
         diff = show_diff(at.snap.diff(first, commit.oid), head, commit.oid)
@@ -147,11 +151,11 @@ def load_commit(site: Site, actor: Actor, request: Request) -> CommitPage:
 def load_compare(site: Site, actor: Actor, request: Request) -> ComparePage:
     """``/compare/base..head``; without a second name, against the default branch.
 
-    Raises: RepositoryNotFound, Moved, RevisionNotFound.
+    Raises: RepositoryNotFound, Moved, RevisionNotFound, GateClosed.
     """
     kind, name = name_of(request)
     with site.db.reading() as tx:
-        head = find_head(tx, actor, kind, name, "history")
+        head = find_head(tx, actor, kind, name, "history", Action.READ_FILES)
     repo = head.repo
     asked = request.path_params.get("range") or ""
     if not asked and request.query_params.get("base"):
