@@ -33,7 +33,7 @@ from headwater.hub.cards.tags import FileFacts, derive
 from headwater.hub.huggingface.listing import _PLAIN, _shown
 from headwater.hub.models import RepoKind
 from headwater.hub.search import Query, Sort, upkeep
-from headwater.hub.search.documents import Body, body_of, document_of, filters_of
+from headwater.hub.search.documents import Body, body_of, document_of, facets_of, filters_of
 from headwater.hub.search.indexing import FIRST_RANK
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
@@ -265,7 +265,15 @@ def _add_batch(
         cards.put_card(tx, repo.id, MODEL, card, now=utcnow())
         filters = filters_of(repo, card)
         tags += [{"kind": "model", "tag": tag, "repo_id": repo.id} for tag in filters]
-        entries.append({"rank": rank, "repo_id": repo.id, "is_public": not repo.is_private})
+        entries.append(
+            {
+                "rank": rank,
+                "repo_id": repo.id,
+                "is_public": not repo.is_private,
+                "n_parameters": card.n_parameters,
+                "facets": facets_of(MODEL, filters),
+            }
+        )
         documents.append({"rank": rank, **asdict(document_of(repo, body, filters))})
     tx.execute(insert(repository_tag), tags)
     tx.execute(insert(search_entry), entries)

@@ -12,6 +12,7 @@ from headwater.hub.cards.models import Card
 from headwater.hub.cards.tags import to_filters
 from headwater.hub.models import RepoKind, Repository
 from headwater.hub.search import segment
+from headwater.hub.search.facets import facet_of
 
 MAX_BODY_CHARS = 32_000
 MAX_FIELDS_CHARS = 4_000
@@ -43,6 +44,11 @@ def filters_of(repo: Repository, card: Card | None) -> set[str]:
     if card is None:
         return set()
     return to_filters(repo.kind, card.tags, library=card.library, pipeline_tag=card.pipeline_tag)
+
+
+def facets_of(kind: RepoKind, filters: Iterable[str]) -> str:
+    """Those tags that facets count, a line each."""
+    return "\n".join(sorted(tag for tag in filters if facet_of(kind, tag)[0] is not None))
 
 
 def body_of(card: Card | None) -> Body:

@@ -12,7 +12,7 @@ from headwater.db import Tx
 from headwater.hub.access import from_row
 from headwater.hub.cards.store import find_card
 from headwater.hub.models import RepoKind
-from headwater.hub.search.documents import Body, body_of, document_of, filters_of
+from headwater.hub.search.documents import Body, body_of, document_of, facets_of, filters_of
 from headwater.hub.search.facets import facet_of
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
@@ -42,11 +42,16 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     has = filters_of(repo, card)
     is_public = not repo.is_private
     _set_tags(tx, repo_id, repo.kind, had, has, was_public=was_public, is_public=is_public)
+    values = {
+        "is_public": is_public,
+        "n_parameters": None if card is None else card.n_parameters,
+        "facets": facets_of(repo.kind, has),
+    }
     if entry is None:
         document = document_of(repo, body_of(card) if body is None else body, has)
         last = tx.execute(select(func.max(search_entry.c.rank))).scalar()
         rank = FIRST_RANK if last is None else last + 1
-        tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, is_public=is_public))
+        tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, **values))
         tx.execute(insert(search_document).values(rank=rank, **asdict(document)))
         return
     old = tx.execute(select(search_document).where(search_document.c.rank == entry.rank)).one()
@@ -54,8 +59,8 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     changed = {name: value for name, value in asdict(document).items() if getattr(old, name) != value}
     if changed:
         tx.execute(update(search_document).where(search_document.c.rank == entry.rank).values(**changed))
-    if was_public != is_public:
-        tx.execute(update(search_entry).where(search_entry.c.rank == entry.rank).values(is_public=is_public))
+    if any(getattr(entry, name) != value for name, value in values.items()):
+        tx.execute(update(search_entry).where(search_entry.c.rank == entry.rank).values(**values))
 
 
 def _set_tags(

@@ -19,10 +19,10 @@ class Visibility:
     repo_ids: frozenset[int] = frozenset()
 
 
-def expression_of(query: Query, visible: Visibility, owner_id: int | None) -> str | None:
+def expression_of(query: Query, visible: Visibility, owner_id: int | None, *, in_names: bool = False) -> str | None:
     """The MATCH expression; None when the query has neither words nor marks, so that the index would only be in the way.
 
-    ``owner_id`` is the account that ``query.author`` names.
+    ``owner_id`` is the account that ``query.author`` names; ``in_names`` looks for the words in names only.
     """
     terms = terms_of(query.text)
     if query.text.strip() and not terms:
@@ -37,7 +37,7 @@ def expression_of(query: Query, visible: Visibility, owner_id: int | None) -> st
         marks.append(documents.GATED if query.gated else documents.OPEN)
     if query.sdk is not None:
         marks.append(documents.mark_of_sdk(query.sdk))
-    clauses = [_words(term) for term in terms]
+    clauses = [_words(term, in_names=in_names) for term in terms]
     clauses += [f"marks : {mark}" for mark in marks]
     if not visible.everything:
         may = [
@@ -49,11 +49,11 @@ def expression_of(query: Query, visible: Visibility, owner_id: int | None) -> st
     return " AND ".join(clauses)
 
 
-def _words(term: Term) -> str:
+def _words(term: Term, *, in_names: bool) -> str:
     if term.is_char:
-        return f'{{parts chars}} : "{term.words[0]}"'
+        return f'{"parts" if in_names else "{parts chars}"} : "{term.words[0]}"'
     phrase = " ".join(term.words)
-    exact = f'{{name parts body}} : "{phrase}"'
+    exact = f'{{{"name parts" if in_names else "name parts body"}}} : "{phrase}"'
     if not term.may_be_unfinished:
         return exact
     begun = " ".join(term.words[:-1])

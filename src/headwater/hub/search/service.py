@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
     expression = expression_of(query, visible, owner_id)
     sort = query.effective_sort
     if sort is Sort.RELEVANCE and expression is not None:
-        return _by_relevance(tx, query, visible, expression, limit)
+        return _by_relevance(tx, query, visible, owner_id, expression, limit)
     if sort is Sort.RELEVANCE:
         sort = Sort.TRENDING
     query = replace(query, sort=sort)
@@ -68,10 +69,12 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
         return Count(0)
     expression = expression_of(query, visible, owner_id)
     most = store.COUNTED + 1
-    if expression is not None and not query.has_bounds:
-        n = store.count_matches(tx, expression, most)
-    else:
+    if expression is None:
         n = store.count_rows(tx, store.candidates_of(query, expression, owner_id), query, visible, owner_id, most)
+    elif query.has_bounds:
+        n = store.count_entries(tx, expression, query, most)
+    else:
+        n = store.count_matches(tx, expression, most)
     return Count(min(n, store.COUNTED), n > store.COUNTED)
 
 
@@ -82,16 +85,17 @@ def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dic
     if query.author and owner_id is None:
         return {}
     expression = expression_of(query, visible, owner_id)
-    is_sample = False
-    if expression is not None:
-        counted = store.facets_of_matches(tx, expression)
-        is_sample = store.count_matches(tx, expression, store.SAMPLED + 1) > store.SAMPLED
-    elif owner_id is None and not query.has_bounds:
-        counted = store.most_used(tx, query.kind, FACETS[query.kind], most)
+    if expression is None and owner_id is None and not query.has_bounds:
+        counted, is_sample = store.most_used(tx, query.kind, FACETS[query.kind], most), False
     else:
-        candidates = store.candidates_of(query, expression, owner_id)
-        counted = store.facets_of_rows(tx, candidates, query, visible, owner_id)
-        is_sample = store.count_rows(tx, candidates, query, visible, owner_id, store.SAMPLED + 1) > store.SAMPLED
+        if expression is not None:
+            carried = store.facets_of_matches(tx, expression, query)
+        else:
+            candidates = store.candidates_of(query, expression, owner_id)
+            carried = store.facets_of_rows(tx, candidates, query, visible, owner_id)
+        is_sample = len(carried) > store.SAMPLED
+        counts = Counter(tag for tags in carried[: store.SAMPLED] if tags for tag in tags.split("\n"))
+        counted = list(counts.items())
     found: dict[str, list[FacetValue]] = {}
     for tag, n in sorted(counted, key=lambda pair: (-pair[1], pair[0])):
         facet, label = facet_of(query.kind, tag)
@@ -130,7 +134,9 @@ def _visibility(tx: Tx, actor: Actor) -> Visibility:
     return Visibility(owner_ids=frozenset(owners), repo_ids=granted)
 
 
-def _by_relevance(tx: Tx, query: Query, visible: Visibility, expression: str, limit: int) -> Page[Listed]:
+def _by_relevance(
+    tx: Tx, query: Query, visible: Visibility, owner_id: int | None, expression: str, limit: int
+) -> Page[Listed]:
     """Pages inside the first thousand by static rank; what comes after them is not ranked by words any more, and not listed."""
     offset = 0
     if query.cursor is not None:
@@ -140,11 +146,8 @@ def _by_relevance(tx: Tx, query: Query, visible: Visibility, expression: str, li
         offset = position[1]
         if not isinstance(offset, int) or not 0 <= offset <= store.RANKED:
             raise BadCursor
-    ranks = store.ranked_matches(tx, expression)
-    if query.has_bounds:
-        known = store.repos_of_ranks(tx, ranks)
-        kept = store.within_parameters(tx, list(known.values()), query)
-        ranks = [rank for rank in ranks if known.get(rank) in kept]
+    in_names = expression_of(query, visible, owner_id, in_names=True) or expression
+    ranks = store.ranked_matches(tx, expression, in_names, query if query.has_bounds else None)
     chosen = ranks[offset : offset + limit]
     ids = store.repos_of_ranks(tx, chosen)
     rows = {row.id: row for row in store.list_by_ids(tx, list(ids.values()), query, visible)} if ids else {}

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Table,
     and_,
     bindparam,
     exists,
@@ -37,7 +38,7 @@ from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_total, repository_tag, search_entry, tag_total
 from headwater.kernel import RepoId
 
-FEW = 3000
+FEW = 2000
 RANKED = 1000
 SAMPLED = 1000
 COUNTED = 1000
@@ -51,9 +52,6 @@ SORT_KEYS = {
     Sort.DOWNLOADS: "n_downloads",
     Sort.LIKES: "n_likes",
 }
-
-# Columns: name, parts, body, chars, marks. A hit in the name outweighs many in the text.
-_BM25 = "bm25(search_index, 10.0, 4.0, 1.0, 0.5, 0.0)"
 
 
 def find_owner(tx: Tx, name: str) -> int | None:
@@ -70,27 +68,33 @@ def count_matches(tx: Tx, expression: str, limit: int) -> int:
     return found
 
 
-def ranked_matches(tx: Tx, expression: str) -> list[int]:
-    """Ranks of the best first, by words among the ``RANKED`` best known documents that match."""
-    rows = tx.execute(
-        text(
-            f"select rowid, {_BM25} as score from search_index where search_index match :match "
-            f"order by rowid limit {RANKED}"
-        ),
-        {"match": expression},
-    )
-    return [rank for rank, _ in sorted(rows, key=lambda row: (row[1], row[0]))]
+def ranked_matches(tx: Tx, expression: str, in_names: str, bounds: Query | None = None) -> list[int]:
+    """Ranks of at most ``RANKED`` documents, the best first: those whose name holds the words, then the others, each by static rank.
+
+    Not by ``bm25``: it counts the rows of every phrase over the whole index, 15 to 30 ms where this takes 3
+    (docs/decisions/0012-order-of-search.md). ``bounds``: a query whose bounds of size must hold.
+    """
+    found = dict.fromkeys([*_first_ranks(tx, in_names, bounds), *_first_ranks(tx, expression, bounds)])
+    return list(found)[:RANKED]
+
+
+def _first_ranks(tx: Tx, expression: str, bounds: Query | None) -> list[int]:
+    if bounds is None:
+        statement = f"select rowid from search_index where search_index match :match order by rowid limit {RANKED}"
+        return list(tx.execute(text(statement), {"match": expression}).scalars())
+    matches = select(search_entry.c.rank).where(_matching(expression, FEW), *_size_bounds(search_entry, bounds))
+    return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars())
+
+
+def _matching(expression: str, limit: int) -> ColumnElement[bool]:
+    """Entries whose document matches: the best known ``limit`` of them."""
+    ranks = f"search_entry.rank in (select rowid from search_index where search_index match :match order by rowid limit {limit})"
+    return text(ranks).bindparams(match=expression)  # type: ignore[return-value]
 
 
 def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:
     rows = tx.execute(select(search_entry.c.rank, search_entry.c.repo_id).where(search_entry.c.rank.in_(ranks)))
     return {rank: RepoId(repo_id) for rank, repo_id in rows}
-
-
-def within_parameters(tx: Tx, repo_ids: Collection[RepoId], query: Query) -> set[RepoId]:
-    """Those of ``repo_ids`` whose size is within the query's bounds."""
-    rows = tx.execute(select(card.c.repo_id).where(card.c.repo_id.in_(repo_ids), *_parameter_bounds(query)))
-    return {RepoId(row.repo_id) for row in rows}
 
 
 def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
@@ -101,10 +105,7 @@ def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visib
 def candidates_of(query: Query, expression: str | None, owner_id: int | None) -> Select[Any] | None:
     """The narrowest index that leads to the query's rows, cut at ``FEW``; None when only the order can lead."""
     if expression is not None:
-        matches = text(
-            f"search_entry.rank in (select rowid from search_index where search_index match :match limit {FEW})"
-        ).bindparams(match=expression)
-        return select(search_entry.c.repo_id).where(matches)
+        return select(search_entry.c.repo_id).where(_matching(expression, FEW), *_size_bounds(search_entry, query))
     if owner_id is not None:
         return (
             select(repository.c.id)
@@ -113,7 +114,7 @@ def candidates_of(query: Query, expression: str | None, owner_id: int | None) ->
             .correlate(None)
         )
     if query.has_bounds:
-        return select(card.c.repo_id).where(*_parameter_bounds(query)).limit(FEW).correlate(None)
+        return select(card.c.repo_id).where(*_size_bounds(card, query)).limit(FEW).correlate(None)
     return None
 
 
@@ -188,33 +189,31 @@ def count_rows(
     return found
 
 
-def facets_of_matches(tx: Tx, expression: str) -> list[tuple[str, int]]:
-    """Tags of the ``SAMPLED`` best known documents that match, with how many carry each."""
-    ids = text(
-        "repository_tag.repo_id in (select repo_id from search_entry where rank in "
-        f"(select rowid from search_index where search_index match :match order by rowid limit {SAMPLED}))"
-    ).bindparams(match=expression)
-    return _facets(tx, ids)
+def facets_of_matches(tx: Tx, expression: str, query: Query) -> list[str]:
+    """Facet tags, a line each, of the ``SAMPLED`` + 1 best known documents that match."""
+    statement = select(search_entry.c.facets).where(
+        _matching(expression, FEW if query.has_bounds else SAMPLED + 1), *_size_bounds(search_entry, query)
+    )
+    return list(tx.execute(statement.limit(SAMPLED + 1)).scalars())
 
 
 def facets_of_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
-) -> list[tuple[str, int]]:
-    """The same for a query without words and marks: of ``SAMPLED`` of its rows."""
+) -> list[str]:
+    """The same for a query without words and marks: of ``SAMPLED`` + 1 of its rows."""
     statement = _rows(query, visible, owner_id, by_ids=candidates is not None)
-    statement = statement.with_only_columns(repository.c.id).limit(SAMPLED)
+    statement = statement.with_only_columns(repository.c.id).limit(SAMPLED + 1)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
-    return _facets(tx, repository_tag.c.repo_id.in_(statement))
+    return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars())
 
 
-def _facets(tx: Tx, ids: Any) -> list[tuple[str, int]]:
-    rows = tx.execute(
-        select(repository_tag.c.tag, func.count().label("n"))
-        .where(func.instr(repository_tag.c.tag, ":") > 0, ids)
-        .group_by(repository_tag.c.tag)
-    )
-    return [(row.tag, row.n) for row in rows]
+def count_entries(tx: Tx, expression: str, query: Query, limit: int) -> int:
+    """As ``count_matches``, of those within the query's bounds of size, among the best known ``FEW``."""
+    inner: Select[Any] = select(literal_column("1")).where(_matching(expression, FEW), *_size_bounds(search_entry, query))
+    inner = inner.select_from(search_entry).limit(limit)
+    found: int = tx.execute(select(func.count()).select_from(inner.subquery())).scalar()
+    return found
 
 
 def most_used(tx: Tx, kind: RepoKind, facets: Collection[str], most: int) -> list[tuple[str, int]]:
@@ -275,16 +274,21 @@ def _rows(query: Query, visible: Visibility, owner_id: int | None, *, by_ids: bo
     if query.sdk is not None:
         statement = statement.where(repository.c.sdk == query.sdk)
     if query.has_bounds:
-        statement = statement.where(exists().where(card.c.repo_id == repository.c.id, *_parameter_bounds(query)))
+        statement = statement.where(exists().where(card.c.repo_id == repository.c.id, *_size_bounds(card, query)))
     return statement
 
 
-def _parameter_bounds(query: Query) -> list[ColumnElement[bool]]:
-    bounds: list[ColumnElement[bool]] = [card.c.kind == query.kind.value, card.c.n_parameters.is_not(None)]
+def _size_bounds(table: Table, query: Query) -> list[ColumnElement[bool]]:
+    if not query.has_bounds:
+        return []
+    size = table.c.n_parameters
+    bounds: list[ColumnElement[bool]] = [size.is_not(None)]
+    if table is card:
+        bounds.append(card.c.kind == query.kind.value)
     if query.min_parameters is not None:
-        bounds.append(card.c.n_parameters >= query.min_parameters)
+        bounds.append(size >= query.min_parameters)
     if query.max_parameters is not None:
-        bounds.append(card.c.n_parameters <= query.max_parameters)
+        bounds.append(size <= query.max_parameters)
     return bounds
 
 

@@ -36,6 +36,8 @@ search_entry = Table(
     Column("rank", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("repo_id", ForeignKey("repository.id"), nullable=False, unique=True),
     Column("is_public", Boolean, nullable=False),  # as counted in tag_total
+    Column("n_parameters", BigInteger),
+    Column("facets", Text, nullable=False),  # the tags that are counted beside a list, a line each
 )
 
 _COLUMNS = "name, parts, body, chars, marks"

@@ -597,6 +597,8 @@ def upgrade() -> None:
         sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("repo_id", sa.Integer(), nullable=False),
         sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("n_parameters", sa.BigInteger(), nullable=True),
+        sa.Column("facets", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_search_entry_repo_id")),
         sa.PrimaryKeyConstraint("rank", name=op.f("pk_search_entry")),
         sa.UniqueConstraint("repo_id", name=op.f("uq_search_entry_repo_id")),
