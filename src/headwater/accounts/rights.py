@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, false, or_, select, true
 
 from headwater.accounts.errors import Disabled, GateClosed, Hidden, NotAllowed, NotSignedIn
 from headwater.accounts.models import Action, Resource, Role
 from headwater.accounts.tables import access_request, membership
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.kernel import Actor, TokenLimits
 
 _NEEDED = {
@@ -37,6 +37,11 @@ _TOKEN_NEEDS = {
     Action.MANAGE_ACCOUNT: "admin",
     Action.MANAGE_SITE: "admin",
 }
+_ROLE = prepared(
+    select(membership.c.role).where(
+        membership.c.org_id == bindparam("org"), membership.c.account_id == bindparam("member")
+    )
+)
 _TOKEN_ORDER = {"read": 1, "contribute": 2, "write": 3, "admin": 4}
 
 
@@ -159,9 +164,7 @@ def _role_on(tx: Tx, actor: Actor, on: Resource) -> int:
         return 0
     if actor.is_site_admin or on.owner_id == actor.account_id:
         return Role.ADMIN
-    found = tx.execute(
-        select(membership.c.role).where(membership.c.org_id == on.owner_id, membership.c.account_id == actor.account_id)
-    ).scalar()
+    found = tx.execute(_ROLE, {"org": on.owner_id, "member": actor.account_id}).scalar()
     return found or 0
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.tables.repositories import repository, repository_name
 from headwater.kernel import AccountId, Actor, CommitId, RepoId
 
 # Built once: each request begins with it, and building a statement costs more than running it.
-_BY_NAME: Select[Any] = (
+_BY_NAME = prepared(
     select(repository)
     .join(repository_name, repository_name.c.repo_id == repository.c.id)
     .where(

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from sqlalchemy import func, insert, select
 
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.kernel import Actor, EntryId, Page, decode_cursor, encode_cursor, to_iso
 from headwater.ledger.tables import entry, entry_secret, pending_entry
 
@@ -24,9 +24,9 @@ LEAF_VERSION = 1
 SALT_BYTES = 16
 
 # Built once: every commit is recorded, and building a statement costs more than running it.
-_INSERT_ENTRY = insert(entry).returning(entry.c.id)
-_INSERT_SECRET = insert(entry_secret)
-_INSERT_PENDING = insert(pending_entry)
+_INSERT_ENTRY = prepared(insert(entry).returning(entry.c.id))
+_INSERT_SECRET = prepared(insert(entry_secret))
+_INSERT_PENDING = prepared(insert(pending_entry))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from headwater.db import Tx
+from headwater.db import Prepared, Tx, prepared
 from headwater.kernel import JobId, utcnow
 from headwater.queue.tables import job
 
@@ -19,8 +20,14 @@ FIRST_RETRY_S = 2
 LONGEST_RETRY_S = 3600
 
 # Built once: every commit puts jobs, and building a statement costs more than running it.
-_WAITING = select(job.c.id).where(job.c.unique_key == bindparam("unique_key"), job.c.state == "waiting")
-_INSERT = insert(job)
+_WAITING = prepared(select(job.c.id).where(job.c.unique_key == bindparam("unique_key"), job.c.state == "waiting"))
+_INSERT = prepared(insert(job))
+_CLAIM = prepared(
+    update(job)
+    .where(job.c.id == bindparam("job_id"))
+    .values(state="running", attempts=bindparam("attempt"), lease_until=bindparam("until"))
+)
+_FINISH = prepared(delete(job).where(job.c.id == bindparam("job_id")))
 
 
 @dataclass(frozen=True)
@@ -64,20 +71,16 @@ def put(
 
 def find_due(tx: Tx, now: datetime, kinds: Collection[str]) -> bool:
     """Whether ``claim`` would find something: a read, so that idle workers write nothing."""
-    return tx.execute(select(job.c.id).where(_due(now), job.c.kind.in_(kinds)).limit(1)).first() is not None
+    return tx.execute(_find_due(tuple(kinds)), {"now": now}).first() is not None
 
 
 def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
     """Take the job of these kinds that has been due longest, or one whose worker died, under a lease."""
-    query = select(job).where(_due(now), job.c.kind.in_(kinds)).order_by(job.c.run_at, job.c.id).limit(1)
-    row = tx.execute(query).first()
+    row = tx.execute(_find_due(tuple(kinds)), {"now": now}).first()
     if row is None:
         return None
-    tx.execute(
-        update(job)
-        .where(job.c.id == row.id)
-        .values(state="running", attempts=row.attempts + 1, lease_until=now + timedelta(seconds=LEASE_S))
-    )
+    until = now + timedelta(seconds=LEASE_S)
+    tx.execute(_CLAIM, {"job_id": row.id, "attempt": row.attempts + 1, "until": until})
     return Job(JobId(row.id), row.kind, row.payload, row.attempts + 1)
 
 
@@ -92,7 +95,7 @@ def renew(tx: Tx, job_id: JobId, now: datetime) -> None:
 
 def finish(tx: Tx, job_id: JobId) -> None:
     """A job that is done leaves no row; what it did is recorded where it did it."""
-    tx.execute(delete(job).where(job.c.id == job_id))
+    tx.execute(_FINISH, {"job_id": job_id})
 
 
 def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
@@ -129,8 +132,13 @@ def count_by_state(tx: Tx) -> dict[str, int]:
     return {row.state: row.n for row in rows}
 
 
-def _due(now: datetime) -> Any:
-    return or_(
+@lru_cache
+def _find_due(kinds: tuple[str, ...]) -> Prepared:
+    """The job of these kinds that has been due longest; a process asks for few sets of kinds, very often."""
+    now: Any = bindparam("now")
+    is_due = or_(
         (job.c.state == "waiting") & (job.c.run_at <= now),
         (job.c.state == "running") & (job.c.lease_until < now),
     )
+    query = select(job).where(is_due, or_(*(job.c.kind == kind for kind in kinds)))
+    return prepared(query.order_by(job.c.run_at, job.c.id).limit(1))

@@ -10,11 +10,11 @@ from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from headwater.accounts.models import OneTimeLink, Role, Session, TokenInfo
 from headwater.accounts.tables import account, one_time_link, session, sign_in_failure, token
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.kernel import AccountId, Grant
 
 # Built once: these two run on every request that carries a credential.
-_TOKEN_WITH_OWNER = (
+_TOKEN_WITH_OWNER = prepared(
     select(
         token.c.id,
         token.c.name,
@@ -31,7 +31,7 @@ _TOKEN_WITH_OWNER = (
     .join(account, account.c.id == token.c.account_id)
     .where(token.c.digest == bindparam("digest"))
 )
-_SESSION_WITH_OWNER = (
+_SESSION_WITH_OWNER = prepared(
     select(
         session,
         account.c.name.label("account_name"),

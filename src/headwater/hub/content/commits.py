@@ -7,6 +7,7 @@ after a lost answer without leaving two commits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,10 +73,13 @@ def commit_draft(
     """
     now = now or utcnow()
     action = Action.DISCUSS if as_pull or revision.startswith("refs/pr/") else Action.WRITE
-    repo, sizes = site.db.read(_prepare, actor, kind, name, action, revision, draft, as_pull=as_pull)
     pull: int | None = None
     for attempt in range(TRIES):
-        with site.part(GitStore).open(repo.id) as snap:
+        with ExitStack() as stack:
+            with site.db.reading() as tx:
+                if attempt == 0:
+                    repo, sizes = _prepare(tx, actor, kind, name, action, revision, draft, as_pull=as_pull)
+                snap = stack.enter_context(site.part(GitStore).open(repo.id))
             ref = require_branch(snap, revision)
             head = CommitId(snap.refs[ref])
             operations = list(_operations(snap, head, draft, sizes))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.blobs import BlobFolder
@@ -129,6 +129,36 @@ class GitStore:
         """Close this process's view of a repository; the next reader opens it anew."""
         with self._lock:
             self._handles.pop(repo_id, None)
+
+    def note_published(
+        self,
+        repo_id: RepoId,
+        version: int,
+        prune_epoch: int,
+        moved: Mapping[str, str | None],
+        pack_id: int,
+        objects: Mapping[str, tuple[int, bytes]],
+    ) -> None:
+        """Take in what this process has just done, so that it need not be read again."""
+        with self._lock:
+            before = self._handles.get(repo_id)
+        if before is None or before.head.version != version - 1 or before.head.prune_epoch != prune_epoch:
+            return
+        held_bytes = before.held_bytes + sum(len(data) for _, data in objects.values())
+        if held_bytes > MAX_HELD_BYTES or before.n_held >= MAX_HELD_PACKS:
+            return
+        refs = {**before.refs, **moved}
+        after = replace(
+            before,
+            head=replace(before.head, version=version),
+            refs={name: oid for name, oid in refs.items() if oid is not None},
+            n_packs=before.n_packs + 1,
+            last_pack_id=pack_id,
+            objects=Objects(before.objects.odb, {**before.objects.held, **objects}),
+            held_bytes=held_bytes,
+            n_held=before.n_held + 1,
+        )
+        self._keep(repo_id, after)
 
     def evict(self, limit_bytes: int | None = None) -> int:
         """Remove cache folders that nobody uses until they fit the limit; returns how many went."""

@@ -133,13 +133,17 @@ Operation = AddFile | AddPointer | CopyEntry | DeleteFile | DeleteFolder | SetEn
 
 @dataclass(frozen=True)
 class BuiltPack:
-    """A finished pack, in memory or (when large) in a temporary file that ``publish`` takes over."""
+    """A finished pack, in memory or (when large) in a temporary file that ``publish`` takes over.
+
+    ``objects`` has what is in it as (type, bytes), if it is little.
+    """
 
     name: str  # as git names it: pack-<name>.pack
     n_objects: int
     size_bytes: int
     idx: bytes | Path
     data: bytes | Path
+    objects: dict[str, tuple[int, bytes]] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from headwater.hub.git.models import BuiltPack
 from headwater.hub.git.objects import object_id
 
 SPILL_BYTES = 8 << 20
+KEPT_BYTES = 64 << 10  # of objects that are handed on as they are, beside the pack
 
 
 class PackWriter:
@@ -31,6 +32,8 @@ class PackWriter:
         self._level = level
         self._entries: list[tuple[bytes, int, int]] = []  # id, crc32, offset
         self._known: set[bytes] = set()
+        self._objects: dict[str, tuple[int, bytes]] | None = {}
+        self._objects_left = KEPT_BYTES
         self._chunks: list[bytes] = []
         self._at = 12  # the header is written at the end, when the number of objects is known
         self._held = 0
@@ -65,6 +68,11 @@ class PackWriter:
         self._at += len(chunk)
         self._held += len(chunk)
         self._chunks.append(chunk)
+        self._objects_left -= len(data)
+        if self._objects_left < 0:
+            self._objects = None
+        if self._objects is not None:
+            self._objects[oid.hex()] = kind, data
         if self._held > SPILL_BYTES:
             self._spill()
         return oid
@@ -80,7 +88,7 @@ class PackWriter:
             trailer = self._finish_file(header)
             data, self._path = self._path, None  # type: ignore[assignment]  # a file is open, so there is a path
         idx = build_index(self._entries, trailer)
-        return BuiltPack(trailer.hex(), len(self._entries), self._at + 20, idx, data)
+        return BuiltPack(trailer.hex(), len(self._entries), self._at + 20, idx, data, self._objects)
 
     def _spill(self) -> IO[bytes]:
         if self._file is None:

@@ -21,6 +21,7 @@ from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
 from headwater.hub.events import MERGE_PACKS, RefMove, refs_moved
 from headwater.hub.git import store
+from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
 from headwater.hub.git.folders import pack_key
 from headwater.hub.git.models import BuiltCommit, BuiltPack, Pointer
@@ -35,10 +36,14 @@ MERGE_EVERY = 32
 
 @dataclass(frozen=True)
 class Published:
-    """``repo`` is as it is after the act. ``also`` is what the caller's own part of the transaction returned."""
+    """``repo`` is as it is after the act. ``also`` is what the caller's own part of the transaction returned.
+
+    ``pack_id`` is None when the act brought no pack, or one that was here.
+    """
 
     repo: Repository
     also: Any = None
+    pack_id: int | None = None
 
 
 def publish(
@@ -76,7 +81,11 @@ def publish(
             check_ref(move.ref)
     inline = None if pack is None else store_pack(site.blobs, repo_id, pack)
     act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
-    return site.db.write(act.run, repo_id)
+    done = site.db.write(act.run, repo_id)
+    if pack is not None and done.pack_id is not None and pack.objects is not None:
+        changed = {move.ref: move.new for move in moves}
+        site.part(GitStore).note_published(repo_id, done.repo.version, epoch, changed, done.pack_id, pack.objects)
+    return done
 
 
 def publish_first(tx: Tx, actor: Actor, repo_id: RepoId, ref: str, built: BuiltCommit, *, now: datetime) -> Published:
@@ -115,9 +124,9 @@ class _Act:
         if repo.prune_epoch != self.epoch and any(move.new is not None for move in self.moves):
             raise RepositoryPruned
         head = self._move_refs(tx, repo)
-        added = 0
+        added, pack_id = 0, None
         if self.pack is not None:
-            store.insert_pack(
+            pack_id = store.insert_pack(
                 tx, repo.id, self.pack.name, self.pack.size_bytes, self.pack.n_objects, self.inline, self.now
             )
             added = self.pack.size_bytes
@@ -138,7 +147,7 @@ class _Act:
             updated_at=self.now,
             size_bytes=repo.size_bytes + added,
         )
-        return Published(after, value)
+        return Published(after, value, pack_id)
 
     def _move_refs(self, tx: Tx, repo: Repository) -> CommitId | None:
         """Compare and swap them all; returns where the default branch is afterwards."""

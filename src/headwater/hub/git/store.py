@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git.models import Pointer
 from headwater.hub.tables.repositories import lfs_pointer, pack, pack_bytes, ref, repository
@@ -44,21 +44,24 @@ class State:
     packs: tuple[PackRow, ...]
 
 
-_HEAD = select(repository.c.version, repository.c.prune_epoch, repository.c.default_branch).where(
-    repository.c.id == bindparam("repo_id"), repository.c.deleted_at.is_(None)
+# Built and translated once: to put a statement together costs more than to run it.
+_HEAD = prepared(
+    select(repository.c.version, repository.c.prune_epoch, repository.c.default_branch).where(
+        repository.c.id == bindparam("repo_id"), repository.c.deleted_at.is_(None)
+    )
 )
-_REFS = select(ref.c.name, ref.c.oid).where(ref.c.repo_id == bindparam("repo_id")).order_by(ref.c.name)
-_PACKS = (
+_REFS = prepared(select(ref.c.name, ref.c.oid).where(ref.c.repo_id == bindparam("repo_id")).order_by(ref.c.name))
+_PACKS = prepared(
     select(pack.c.id, pack.c.name, pack.c.size_bytes, pack.c.n_objects, pack.c.is_inline)
     .where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None))
     .order_by(pack.c.id)
 )
 
 
-_N_PACKS = (
+_N_PACKS = prepared(
     select(func.count()).select_from(pack).where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None))
 )
-_PACKS_AFTER = (
+_PACKS_AFTER = prepared(
     select(pack.c.id, pack_bytes.c.pack, pack_bytes.c.idx)
     .select_from(pack.outerjoin(pack_bytes, pack_bytes.c.pack_id == pack.c.id))
     .where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None), pack.c.id > bindparam("after"))
@@ -67,26 +70,25 @@ _PACKS_AFTER = (
 )
 
 
-# Built once: to put a statement together costs more than to run it.
-_LOCK = (
+_LOCK = prepared(
     select(repository)
     .where(repository.c.id == bindparam("repo_id"), repository.c.deleted_at.is_(None))
     .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
 )
-_INSERT_PACK = insert_or_ignore(pack).on_conflict_do_nothing().returning(pack.c.id)
-_REVIVE_PACK = (
+_INSERT_PACK = prepared(insert_or_ignore(pack).on_conflict_do_nothing().returning(pack.c.id))
+_REVIVE_PACK = prepared(
     update(pack)
     .where(pack.c.repo_id == bindparam("for_repo"), pack.c.name == bindparam("for_name"))
     .values(retired_at=None)
 )
-_INSERT_BYTES = insert(pack_bytes)
+_INSERT_BYTES = prepared(insert(pack_bytes))
 _AT = (
     (ref.c.repo_id == bindparam("at_repo")) & (ref.c.name == bindparam("at_name")) & (ref.c.oid == bindparam("at_oid"))
 )
-_INSERT_REF = insert_or_ignore(ref).on_conflict_do_nothing()
-_UPDATE_REF = update(ref).where(_AT).values(oid=bindparam("new_oid"), updated_at=bindparam("now"))
-_DELETE_REF = delete(ref).where(_AT)
-_TOUCH = (
+_INSERT_REF = prepared(insert_or_ignore(ref).on_conflict_do_nothing())
+_UPDATE_REF = prepared(update(ref).where(_AT).values(oid=bindparam("new_oid"), updated_at=bindparam("now")))
+_DELETE_REF = prepared(delete(ref).where(_AT))
+_TOUCH = prepared(
     update(repository)
     .where(repository.c.id == bindparam("at_repo"))
     .values(
@@ -152,8 +154,8 @@ def insert_pack(
     n_objects: int,
     inline: tuple[bytes, bytes] | None,
     now: datetime,
-) -> None:
-    """A pack's row; one of the same name (a retried act) is taken into use again instead."""
+) -> int | None:
+    """A pack's row; its id. One of the same name (a retried act) is taken into use again instead: None."""
     values = {
         "repo_id": repo_id,
         "name": name,
@@ -162,11 +164,12 @@ def insert_pack(
         "is_inline": inline is not None,
         "created_at": now,
     }
-    pack_id = tx.execute(_INSERT_PACK, values).scalar()
+    pack_id: int | None = tx.execute(_INSERT_PACK, values).scalar()
     if pack_id is None:
         tx.execute(_REVIVE_PACK, {"for_repo": repo_id, "for_name": name})
     elif inline is not None:
         tx.execute(_INSERT_BYTES, {"pack_id": pack_id, "pack": inline[0], "idx": inline[1]})
+    return pack_id
 
 
 def move_ref(tx: Tx, repo_id: RepoId, name: str, old: str | None, new: str | None, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
 from headwater.accounts.models import AccountKind
 from headwater.accounts.tables import account
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.hub.community.models import Delivery, Watched, Webhook
 from headwater.hub.community.store.discussions import new_public_id
 from headwater.hub.models import Repository
@@ -21,13 +21,18 @@ from headwater.hub.tables.repositories import repository
 from headwater.kernel import AccountId
 
 # Built once: every commit asks, and building a statement costs more than running it.
-_WATCHING = select(webhook).where(
-    webhook.c.id.in_(
-        select(webhook_watch.c.webhook_id).where(
-            or_(webhook_watch.c.repo_id == bindparam("of_repo"), webhook_watch.c.account_id == bindparam("of_owner"))
-        )
-    ),
-    webhook.c.is_disabled.is_(False),
+_WATCHING = prepared(
+    select(webhook).where(
+        webhook.c.id.in_(
+            select(webhook_watch.c.webhook_id).where(
+                or_(
+                    webhook_watch.c.repo_id == bindparam("of_repo"),
+                    webhook_watch.c.account_id == bindparam("of_owner"),
+                )
+            )
+        ),
+        webhook.c.is_disabled.is_(False),
+    )
 )
 
 
