@@ -5,8 +5,18 @@ after the COMMIT is on disk (docs/decisions/0003-one-writer-thread.md has the me
 """
 
 from headwater.db.database import Database, Tx
-from headwater.db.prepared import prepared
+from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
 from headwater.db.types import JsonText, UtcDateTime
 
-__all__ = ["Database", "JsonText", "SchemaTooNew", "Tx", "UtcDateTime", "metadata", "prepared", "upgrade_schema"]
+__all__ = [
+    "Database",
+    "JsonText",
+    "Prepared",
+    "SchemaTooNew",
+    "Tx",
+    "UtcDateTime",
+    "metadata",
+    "prepared",
+    "upgrade_schema",
+]
