@@ -13,6 +13,7 @@ uvicorn is pinned: this leans on ``HttpToolsProtocol`` and its cycle, which are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -278,6 +279,13 @@ class _Server(Server):
         super().__init__(config)
         self._lifeline = lifeline
         self._on_ready = on_ready
+        self._ended = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's own, at a tenth of its wake-ups: the date in the answers' heads is all that ticks."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), 1.0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -288,6 +296,7 @@ class _Server(Server):
 
     def _end(self) -> None:
         self.should_exit = True
+        self._ended.set()
         asyncio.get_running_loop().remove_reader(self._lifeline)
 
 

@@ -1,8 +1,8 @@
 """Pieces of files to sockets by ``sendfile``, none of the bytes in Python.
 
-An answer begins in one of two threads that each serve many connections through ``epoll``: a thousand slow readers cost two
-threads. One that proves large and its reader fast goes on in a thread of its own, where one blocking call moves many
-megabytes and the kernel does all the waiting; it comes back when its reader slows down.
+A large answer has a thread of its own, where one blocking call moves many megabytes and the kernel does all the waiting,
+for as long as its reader is fast. All others share two threads that wait for many connections by ``epoll``: a thousand slow
+readers cost two threads. One that proves fast there moves over.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import itertools
 import os
 import select
@@ -17,7 +18,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,10 @@ PROOF_BYTES = 4 << 20  # sent before a reader can be called fast
 FAST_RATE = 16 << 20  # bytes a second
 WORTH_BYTES = 8 << 20  # left to send: less is over before a thread has started
 FAST_CALL_BYTES = 64 << 20
-STALL_S = 5  # a blocking call that moves nothing for so long ends
+STALL_S = 1  # a blocking call that moves nothing for so long ends
+FAST_BUFFER_BYTES = (
+    4 << 20
+)  # asked of the kernel, which doubles it; no memory is filled by it, files' pages are only named
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class _Job:
         """
         fd = self.sock.fileno()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALL_S, 0))
+        if 2 * min(FAST_BUFFER_BYTES, _most_buffer()) > self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FAST_BUFFER_BYTES)
         os.set_blocking(fd, True)
         try:
             since, left_then = time.monotonic(), self.left
@@ -114,14 +121,16 @@ class _Job:
                     self._next_piece()
                     continue
                 try:
-                    sent, _ = self._send_literal() if self._literal else self._send_run(FAST_CALL_BYTES)
+                    sent, wanted = self._send_literal() if self._literal else self._send_run(FAST_CALL_BYTES)
                 except BlockingIOError:
                     return False
                 self.left -= sent
                 self.last = time.monotonic()
+                if sent < wanted:
+                    return not self.left
                 if self.last - since > 1:
                     if left_then - self.left < FAST_RATE * (self.last - since):
-                        return False
+                        return not self.left
                     since, left_then = self.last, self.left
             return True
         finally:
@@ -191,12 +200,49 @@ class _Job:
             self.loop.call_soon_threadsafe(tell)
 
 
+@functools.cache
+def _most_buffer() -> int:
+    """What the kernel grants at most."""
+    try:
+        return int(Path("/proc/sys/net/core/wmem_max").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+class _FastThreads:
+    """Threads for one job each, as many as there are slots."""
+
+    def __init__(self) -> None:
+        self._slots = threading.BoundedSemaphore(MAX_FAST)
+        self._pool = ThreadPoolExecutor(MAX_FAST, thread_name_prefix="fast-sender")
+
+    def may_take(self) -> bool:
+        """Whether a slot was free; it is now the caller's, for ``take``."""
+        return self._slots.acquire(blocking=False)
+
+    def take(self, job: _Job, give_back: Callable[[_Job], None]) -> None:
+        """Send in a thread; ``give_back`` gets a job whose reader has become slow."""
+        self._pool.submit(self._run, job, give_back)
+
+    def _run(self, job: _Job, give_back: Callable[[_Job], None]) -> None:
+        try:
+            if job.push_blocking():
+                job.finish(None)
+            else:
+                job.count, job.started = job.left, time.monotonic()  # to be proved fast anew
+                give_back(job)
+        except Exception as exc:  # noqa: BLE001 -- told to the request that waits for it
+            job.finish(exc)
+        finally:
+            self._slots.release()
+
+
 class _Sender(threading.Thread):
     """One epoll and the jobs that wait in it."""
 
-    def __init__(self, fast_slots: threading.BoundedSemaphore) -> None:
+    def __init__(self, fast: _FastThreads) -> None:
         super().__init__(name="sender", daemon=True)
-        self._fast_slots = fast_slots
+        self._fast = fast
         self._epoll = select.epoll()
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_out, select.EPOLLIN)
@@ -240,29 +286,16 @@ class _Sender(threading.Thread):
         """Send some; True when the job is no longer here: over, one way or the other, or in a thread of its own."""
         try:
             if not job.cancelled and not job.push():
-                if not job.is_worth_a_thread or not self._fast_slots.acquire(blocking=False):
+                if not job.is_worth_a_thread or not self._fast.may_take():
                     return False
                 self._forget(job)
-                threading.Thread(target=self._run_fast, args=(job,), name="fast-sender", daemon=True).start()
+                self._fast.take(job, self.add)
                 return True
         except Exception as exc:  # noqa: BLE001 -- told to the request that waits for it
             self._finish(job, exc)
         else:
             self._finish(job, None)
         return True
-
-    def _run_fast(self, job: _Job) -> None:
-        """In the job's own thread."""
-        try:
-            if job.push_blocking():
-                job.finish(None)
-            else:
-                job.count, job.started = job.left, time.monotonic()  # to be proved fast anew
-                self.add(job)
-        except Exception as exc:  # noqa: BLE001 -- told to the request that waits for it
-            job.finish(exc)
-        finally:
-            self._fast_slots.release()
 
     def _forget(self, job: _Job) -> None:
         fd = job.sock.fileno()
@@ -278,8 +311,8 @@ class Senders:
     """The process's sender threads, used in turn."""
 
     def __init__(self, n_threads: int = N_THREADS) -> None:
-        fast_slots = threading.BoundedSemaphore(MAX_FAST)
-        self._threads = [_Sender(fast_slots) for _ in range(n_threads)]
+        self._fast = _FastThreads()
+        self._threads = [_Sender(self._fast) for _ in range(n_threads)]
         self._turn = itertools.cycle(self._threads)
 
     async def send(self, socket_fd: int, pieces: Iterable[Piece | OpenFile], count: int) -> None:
@@ -292,7 +325,10 @@ class Senders:
         """
         job = _Job(socket.socket(fileno=os.dup(socket_fd)), pieces, count, asyncio.get_running_loop())
         thread = next(self._turn)
-        thread.add(job)
+        if count >= WORTH_BYTES and self._fast.may_take():
+            self._fast.take(job, thread.add)
+        else:
+            thread.add(job)
         try:
             await job.done
         except asyncio.CancelledError:
