@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, false, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, false, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.hub.access import from_row
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository
@@ -20,6 +20,20 @@ from headwater.kernel import Actor, RepoId, Sha256, XetHash
 
 _BATCH = 500  # bound parameters a statement
 _CANDIDATES = 8  # repositories looked at to find one through which a digest is readable
+
+# What every download asks, about one digest: built once, for building costs more than running.
+_BLOB = prepared(select(blob).where(blob.c.sha256 == bindparam("digest")))
+_RIGHTS = prepared(
+    select(file_right.c.sha256, file_right.c.pull).where(
+        file_right.c.repo_id == bindparam("repo"), file_right.c.sha256 == bindparam("digest")
+    )
+)
+_TERMS = prepared(select(xet_file.c.terms).where(xet_file.c.xet_hash == bindparam("file")))
+_GENERATIONS = prepared(
+    select(xorb.c.hash, xorb.c.generation)
+    .join(xet_file_xorb, xet_file_xorb.c.xorb == xorb.c.hash)
+    .where(xet_file_xorb.c.xet_hash == bindparam("file"))
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,11 @@ def find_blobs(tx: Tx, digests: Iterable[Sha256]) -> dict[Sha256, Blob]:
     """Rows in any state."""
     found: dict[Sha256, Blob] = {}
     for part in batches(digests):
-        for row in tx.execute(select(blob).where(blob.c.sha256.in_(part))):
+        if len(part) == 1:
+            rows = tx.execute(_BLOB, {"digest": part[0]})
+        else:
+            rows = tx.execute(select(blob).where(blob.c.sha256.in_(part)))
+        for row in rows:
             found[Sha256(row.sha256)] = Blob(
                 Sha256(row.sha256), row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
             )
@@ -52,10 +70,12 @@ def find_rights(tx: Tx, repo_id: RepoId, digests: Iterable[Sha256]) -> dict[Sha2
     """For each digest that the repository may read, through what: 0 its own, N only pull request N."""
     found: dict[Sha256, set[int]] = {}
     for part in batches(digests):
-        query = select(file_right.c.sha256, file_right.c.pull).where(
-            file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part)
-        )
-        for row in tx.execute(query):
+        if len(part) == 1:
+            rows = tx.execute(_RIGHTS, {"repo": repo_id, "digest": part[0]})
+        else:
+            query = select(file_right.c.sha256, file_right.c.pull)
+            rows = tx.execute(query.where(file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part)))
+        for row in rows:
             found.setdefault(Sha256(row.sha256), set()).add(row.pull)
     return found
 
@@ -145,18 +165,13 @@ def insert_claim(tx: Tx, repo_id: RepoId, sha256: Sha256, actor: Actor, now: dat
 
 
 def find_terms(tx: Tx, xet_hash: XetHash) -> bytes | None:
-    terms: bytes | None = tx.execute(select(xet_file.c.terms).where(xet_file.c.xet_hash == xet_hash)).scalar()
+    terms: bytes | None = tx.execute(_TERMS, {"file": xet_hash}).scalar()
     return terms
 
 
 def find_generations(tx: Tx, xet_hash: XetHash) -> dict[XetHash, int]:
     """The xorbs of a file, with the generation under which each lies on disk."""
-    query = (
-        select(xorb.c.hash, xorb.c.generation)
-        .join(xet_file_xorb, xet_file_xorb.c.xorb == xorb.c.hash)
-        .where(xet_file_xorb.c.xet_hash == xet_hash)
-    )
-    return {XetHash(row.hash): row.generation for row in tx.execute(query)}
+    return {XetHash(row.hash): row.generation for row in tx.execute(_GENERATIONS, {"file": xet_hash})}
 
 
 def batches(items: Iterable[Sha256]) -> Iterable[Sequence[Sha256]]:
