@@ -50,9 +50,7 @@ PAGES = [
 
 @pytest.mark.parametrize("who", [None, "eve"])
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_shows_what_lies_behind_the_gate(
-    live_app: LiveApp, gated: tuple[str, str], page: str, who: str | None
-):
+def test_no_page_shows_what_lies_behind_the_gate(live_app: LiveApp, gated: tuple[str, str], page: str, who: str | None):
     headers = {} if who is None else {"Authorization": f"Bearer {live_app.token(who)}"}
     address = live_app.url + page.format(first=gated[0], second=gated[1])
     answer = httpx.get(address, headers={**headers, "Accept": "text/html"})
