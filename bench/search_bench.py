@@ -293,8 +293,7 @@ def _add_totals(tx: Tx) -> None:
 
 def answer(tx: Tx, actor: Actor, query: Query) -> int:
     page = search.list_repositories(tx, actor, query)
-    search.count_repositories(tx, actor, query)
-    search.count_by_facet(tx, actor, query)
+    search.summarise(tx, actor, query)
     return len(orjson.dumps([_shown(item, _PLAIN[MODEL], None, with_model_id=True) for item in page.items]))
 
 

@@ -243,7 +243,7 @@ def test_filters(shelf):
             assert "".join(sorted(names(db, **asked, sort=sort))) == expected, (asked, sort)
         query = Query(**{"kind": MODEL, **asked})
         assert db.read(search.count_repositories, ANONYMOUS, query).n == len(expected), asked
-        db.read(search.count_by_facet, ANONYMOUS, query)
+        assert db.read(search.summarise, ANONYMOUS, query).count.n == len(expected), asked
 
 
 @pytest.mark.parametrize("sort", [Sort.TRENDING, Sort.MODIFIED, Sort.CREATED, Sort.DOWNLOADS, Sort.LIKES])

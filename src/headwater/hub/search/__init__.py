@@ -10,8 +10,8 @@ search.count_download(site, repo_id)             # cheap; flushed in batches
 from headwater.hub.search.downloads import count_download, flush_downloads
 from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.indexing import refresh
-from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
-from headwater.hub.search.service import count_by_facet, count_repositories, list_repositories, tags_by_type
+from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
+from headwater.hub.search.service import count_by_facet, count_repositories, list_repositories, summarise, tags_by_type
 from headwater.hub.search.store import downloads_of_all_time
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Listed",
     "Query",
     "Sort",
+    "Summary",
     "count_by_facet",
     "count_download",
     "count_repositories",
@@ -29,5 +30,6 @@ __all__ = [
     "flush_downloads",
     "list_repositories",
     "refresh",
+    "summarise",
     "tags_by_type",
 ]

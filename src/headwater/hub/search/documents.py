@@ -73,8 +73,8 @@ def document_of(repo: Repository, body: Body, filters: Iterable[str]) -> Documen
     """What the index keeps of one repository; a pure function of its row and its card."""
     full_name = str(repo.name)
     return Document(
-        name=" ".join(segment.words_of(full_name)),
-        parts=" ".join(segment.parts_of(full_name)),
+        name=" ".join(segment.in_name(segment.words_of(full_name))),
+        parts=" ".join(segment.in_name(segment.parts_of(full_name))),
         body=body.words,
         chars=body.chars,
         marks=" ".join(

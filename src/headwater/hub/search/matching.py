@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headwater.hub.search import documents
 from headwater.hub.search.models import Query
-from headwater.hub.search.segment import Term, terms_of
+from headwater.hub.search.segment import Term, in_name, terms_of
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def expression_of(query: Query, visible: Visibility, owner_id: int | None, *, in
 
 
 def _words(term: Term, *, in_names: bool) -> str:
+    words = in_name(term.words)
     if term.is_char:
-        return f'{"parts" if in_names else "{parts chars}"} : "{term.words[0]}"'
-    phrase = " ".join(term.words)
-    exact = f'{{{"name parts" if in_names else "name parts body"}}} : "{phrase}"'
-    if not term.may_be_unfinished:
-        return exact
-    begun = " ".join(term.words[:-1])
-    return f'({exact} OR (name : "{begun}" AND parts : "{term.words[-1]}"))'
+        named, told = f'parts : "{words[0]}"', f'chars : "{term.words[0]}"'
+    else:
+        named, told = f'{{name parts}} : "{" ".join(words)}"', f'body : "{" ".join(term.words)}"'
+    if term.may_be_unfinished:
+        named = f'({named} OR (name : "{" ".join(words[:-1])}" AND parts : "{words[-1]}"))'
+    return named if in_names else f"({named} OR {told})"
 
 
 def _any(marks: Iterable[str]) -> str:

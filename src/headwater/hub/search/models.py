@@ -78,3 +78,11 @@ class FacetValue:
     tag: str
     label: str
     count: Count
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of a whole list: how many, and by facet the tags that could narrow it."""
+
+    count: Count
+    facets: dict[str, list[FacetValue]]

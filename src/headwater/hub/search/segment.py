@@ -21,8 +21,17 @@ _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\WA-Za-z0-9_]+|[0-9]+")
 _MAX_WORD = 64
 _MAX_BEGINNING = 16
 
+# Before each word of a name in the index, so that a search in names reads the names' few entries and not the texts' many. No normalised
+# text holds it.
+NAME_MARK = "\u207f"
+
 # Stands between two CJK runs, so that a phrase never reaches across the comma between them.
 BREAK = "\u00b6"
+
+
+def in_name(words: Iterable[str]) -> list[str]:
+    """Words as they are kept of names."""
+    return [word if word == BREAK else NAME_MARK + word for word in words]
 
 
 @dataclass(frozen=True)

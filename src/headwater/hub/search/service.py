@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from headwater.hub.models import RepoKind
 from headwater.hub.search import store
 from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.matching import Visibility, expression_of
-from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort
+from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
 from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
 
 MAX_LIMIT = 1000
@@ -75,35 +75,51 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
         n = store.count_entries(tx, expression, query, most)
     else:
         n = store.count_matches(tx, expression, most)
-    return Count(min(n, store.COUNTED), n > store.COUNTED)
+    return _count(n)
 
 
 def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dict[str, list[FacetValue]]:
     """By facet (``pipeline_tag``, ``language``, ``license`` …), the values that the best known thousand hits carry most often."""
+    return summarise(tx, actor, query, most=most).facets
+
+
+def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> Summary:
+    """What stands beside a page of the list: the count and the facets, for hardly more than the facets alone."""
     visible = _visibility(tx, actor)
     owner_id = store.find_owner(tx, query.author) if query.author else None
     if query.author and owner_id is None:
-        return {}
+        return Summary(Count(0), {})
     expression = expression_of(query, visible, owner_id)
-    if expression is None and owner_id is None and not query.has_bounds:
-        counted, is_sample = store.most_used(tx, query.kind, FACETS[query.kind], most), False
+    if expression is not None:
+        carried = store.facets_of_matches(tx, expression, query)
+    elif owner_id is not None or query.has_bounds:
+        candidates = store.candidates_of(query, expression, owner_id)
+        carried = store.facets_of_rows(tx, candidates, query, visible, owner_id)
     else:
-        if expression is not None:
-            carried = store.facets_of_matches(tx, expression, query)
-        else:
-            candidates = store.candidates_of(query, expression, owner_id)
-            carried = store.facets_of_rows(tx, candidates, query, visible, owner_id)
-        is_sample = len(carried) > store.SAMPLED
-        counts = Counter(tag for tags in carried[: store.SAMPLED] if tags for tag in tags.split("\n"))
-        counted = list(counts.items())
+        n = store.count_rows(tx, None, query, visible, None, store.COUNTED + 1)
+        return Summary(
+            _count(n), _by_facet(query.kind, store.most_used(tx, query.kind, FACETS[query.kind], most), most)
+        )
+    counts = Counter(tag for tags in carried[: store.COUNTED] if tags for tag in tags.split("\n"))
+    is_sample = len(carried) > store.COUNTED
+    return Summary(_count(len(carried)), _by_facet(query.kind, counts.items(), most, is_sample=is_sample))
+
+
+def _count(n: int) -> Count:
+    return Count(min(n, store.COUNTED), n > store.COUNTED)
+
+
+def _by_facet(
+    kind: RepoKind, counted: Iterable[tuple[str, int]], most: int, *, is_sample: bool = False
+) -> dict[str, list[FacetValue]]:
     found: dict[str, list[FacetValue]] = {}
     for tag, n in sorted(counted, key=lambda pair: (-pair[1], pair[0])):
-        facet, label = facet_of(query.kind, tag)
+        facet, label = facet_of(kind, tag)
         if facet is None:
             continue
         values = found.setdefault(facet, [])
         if len(values) < most:
-            values.append(FacetValue(tag, label, Count(min(n, store.COUNTED), is_sample or n > store.COUNTED)))
+            values.append(FacetValue(tag, label, replace(_count(n), is_more=is_sample or n > store.COUNTED)))
     return found
 
 

@@ -40,7 +40,6 @@ from headwater.kernel import RepoId
 
 FEW = 2000
 RANKED = 1000
-SAMPLED = 1000
 COUNTED = 1000
 _PROBE_BATCH = 250
 _MOST_PROBES = 20_000
@@ -190,19 +189,19 @@ def count_rows(
 
 
 def facets_of_matches(tx: Tx, expression: str, query: Query) -> list[str]:
-    """Facet tags, a line each, of the ``SAMPLED`` + 1 best known documents that match."""
+    """Facet tags, a line each, of the ``COUNTED`` + 1 best known documents that match."""
     statement = select(search_entry.c.facets).where(
-        _matching(expression, FEW if query.has_bounds else SAMPLED + 1), *_size_bounds(search_entry, query)
+        _matching(expression, FEW if query.has_bounds else COUNTED + 1), *_size_bounds(search_entry, query)
     )
-    return list(tx.execute(statement.limit(SAMPLED + 1)).scalars())
+    return list(tx.execute(statement.limit(COUNTED + 1)).scalars())
 
 
 def facets_of_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
 ) -> list[str]:
-    """The same for a query without words and marks: of ``SAMPLED`` + 1 of its rows."""
+    """The same for a query without words and marks: of ``COUNTED`` + 1 of its rows."""
     statement = _rows(query, visible, owner_id, by_ids=candidates is not None)
-    statement = statement.with_only_columns(repository.c.id).limit(SAMPLED + 1)
+    statement = statement.with_only_columns(repository.c.id).limit(COUNTED + 1)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
     return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars())
@@ -210,7 +209,9 @@ def facets_of_rows(
 
 def count_entries(tx: Tx, expression: str, query: Query, limit: int) -> int:
     """As ``count_matches``, of those within the query's bounds of size, among the best known ``FEW``."""
-    inner: Select[Any] = select(literal_column("1")).where(_matching(expression, FEW), *_size_bounds(search_entry, query))
+    inner: Select[Any] = select(literal_column("1")).where(
+        _matching(expression, FEW), *_size_bounds(search_entry, query)
+    )
     inner = inner.select_from(search_entry).limit(limit)
     found: int = tx.execute(select(func.count()).select_from(inner.subquery())).scalar()
     return found
