@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import DisabledRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 
 def test_a_new_repository_has_a_main_branch_with_default_attributes(live_app):
@@ -133,3 +134,26 @@ def test_what_is_not_served_says_so(live_app):
         assert answer.status_code == 501, path
         assert "does not serve" in answer.json()["error"]
     assert httpx.get(f"{live_app.url}/api/no-such-thing").status_code == 404
+
+
+def test_a_repository_the_site_has_closed(live_app, tmp_path):
+    api = live_app.hf("bob")
+    api.create_repo("bob/closed")
+    api.upload_file(path_or_fileobj=b"hello", path_in_repo="a.txt", repo_id="bob/closed")
+    assert live_app.cli("repo", "disable", "bob/closed")["disabled"] is True
+    assert live_app.cli("repo", "disable", "bob/closed")["disabled"] is True
+    for user in ("bob", None):
+        with pytest.raises(DisabledRepoError):
+            live_app.hf(user).get_hf_file_metadata(url=f"{live_app.url}/bob/closed/resolve/main/a.txt")
+    with pytest.raises(DisabledRepoError):
+        api.upload_file(path_or_fileobj=b"more", path_in_repo="b.txt", repo_id="bob/closed")
+    cloned = subprocess.run(
+        ["git", "clone", "--quiet", f"{live_app.url}/bob/closed", tmp_path / "clone"], capture_output=True, check=False
+    )
+    assert cloned.returncode != 0
+    assert api.model_info("bob/closed").disabled
+    assert "Closed by the site" in httpx.get(f"{live_app.url}/bob/closed/record").text
+    # Who closed it may look into it.
+    assert Path(live_app.hf("ada").hf_hub_download("bob/closed", "a.txt", cache_dir=tmp_path / "yes")).exists()
+    assert live_app.cli("repo", "enable", "bob/closed")["disabled"] is False
+    assert Path(api.hf_hub_download("bob/closed", "a.txt", cache_dir=tmp_path / "yes")).read_text() == "hello"

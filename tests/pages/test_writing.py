@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.conftest import wait_for
 from tests.pages.conftest import GATED, MODEL, Pages
 
 
@@ -148,3 +151,58 @@ def test_forms_of_other_sites_are_refused(pages: Pages, path: str) -> None:
         assert ada.post(path, data={"act": "visibility", "visibility": "private"}).status_code == 403
     with pages.client() as stranger:
         assert stranger.get(f"/{MODEL}").status_code == 200
+
+
+def test_another_branch_becomes_the_default(pages: Pages, tmp_path: Path) -> None:
+    hf, name = pages.app.hf("ada"), "ada/by-branch"
+    hf.create_repo(name)
+    hf.create_branch(name, branch="dev/next")
+    made = hf.upload_file(
+        path_or_fileobj=b"# On the other branch\n", path_in_repo="README.md", repo_id=name, revision="dev/next"
+    )
+    clone = ["git", "clone", "--quiet", f"{pages.url}/{name}"]
+    subprocess.run([*clone, tmp_path / "before"], check=True)
+    assert not (tmp_path / "before" / "README.md").exists()
+    page = f"/{name}/settings"
+    with pages.client("ada") as ada, pages.client("bob") as bob:
+        refused = send(ada, page, act="branch", branch="nowhere")
+        assert refused.status_code == 400
+        assert "one of the repository&#39;s branches" in refused.text
+        assert '<option selected="">dev/next' not in ada.get(page).text
+        assert send(ada, page, act="branch", branch="dev/next").headers["location"] == page
+        assert "<option selected>dev/next</option>" in ada.get(page).text
+        assert "On the other branch" in ada.get(f"/{name}").text
+        assert bob.get(page).status_code == 403
+        assert send(ada, f"/{name}/refs", act="delete_branch", name="dev/next").status_code in (400, 403, 409)
+        assert send(ada, f"/{name}/refs", act="delete_branch", name="main").status_code == 303
+    subprocess.run([*clone, tmp_path / "after"], check=True)
+    assert (tmp_path / "after" / "README.md").read_text() == "# On the other branch\n"
+    head = subprocess.run(
+        ["git", "symbolic-ref", "HEAD"], cwd=tmp_path / "after", check=True, capture_output=True, text=True
+    )
+    assert head.stdout.strip() == "refs/heads/dev/next"
+    wait_for(lambda: hf.model_info(name).sha == made.oid, what="the head that the API tells")
+
+
+def test_what_only_a_pull_request_reaches_is_marked(pages: Pages) -> None:
+    hf, name = pages.app.hf("ada"), "ada/by-strangers"
+    hf.create_repo(name)
+    first = hf.list_repo_commits(name)[0].commit_id
+    hf.upload_file(path_or_fileobj=b"two", path_in_repo="two.txt", repo_id=name)
+    proposed = pages.app.hf("bob").upload_file(
+        path_or_fileobj=b"from a stranger", path_in_repo="new.txt", repo_id=name, create_pr=True
+    )
+    mark = "x-headwater-revision"
+    with pages.client() as stranger:
+        for revision, path in (("main", "two.txt"), (first, ".gitattributes")):
+            answer = stranger.get(f"/{name}/resolve/{revision}/{path}")
+            assert (answer.status_code, mark in answer.headers) == (200, False)
+            assert "not on any branch" not in stranger.get(f"/{name}/blob/{revision}/{path}").text
+        answer = stranger.get(f"/{name}/resolve/{proposed.oid}/new.txt")
+        assert (answer.text, answer.headers[mark]) == ("from a stranger", "not on any branch")
+        for view in ("blob/{}/new.txt", "tree/{}", "commits/{}", "commit/{}"):
+            html = stranger.get(f"/{name}/{view.format(proposed.oid)}").text
+            assert "on no branch" in html or "not on any branch" in html, view
+    hf.merge_pull_request(name, proposed.pr_num)
+    with pages.client() as stranger:
+        assert stranger.get(f"/{name}/resolve/main/new.txt").text == "from a stranger"

@@ -28,7 +28,7 @@ _kind_option = click.option(
 
 @click.group("repo")
 def repo() -> None:
-    """Repositories: create, list, show, move, delete."""
+    """Repositories: create, list, show, move, close, delete."""
 
 
 @repo.command("create")
@@ -103,6 +103,28 @@ def repo_move(site: Site, out: Output, *, name: str, new_name: str, kind: str) -
     out.result(_facts(site, moved), f"{name} is now {moved.path}; the former name leads on to it.")
 
 
+@repo.command("disable")
+@click.argument("name")
+@_kind_option
+@site_command
+def repo_disable(site: Site, out: Output, *, name: str, kind: str) -> None:
+    """Close a repository: nobody but the site's administrators reads or changes its files."""
+    found = _set_disabled(site, kind, name, is_disabled=True)
+    out.result(
+        _facts(site, found), f"{found.path} is closed. Open it again: headwater repo enable {name} --type {kind}"
+    )
+
+
+@repo.command("enable")
+@click.argument("name")
+@_kind_option
+@site_command
+def repo_enable(site: Site, out: Output, *, name: str, kind: str) -> None:
+    """Open a closed repository again."""
+    found = _set_disabled(site, kind, name, is_disabled=False)
+    out.result(_facts(site, found), f"{found.path} is open again.")
+
+
 @repo.command("delete")
 @click.argument("name")
 @_kind_option
@@ -115,6 +137,12 @@ def repo_delete(site: Site, out: Output, *, name: str, kind: str, yes: bool) -> 
         click.confirm(f"Delete {found.path} with all it holds?", abort=True)
     gone = site.db.write(repos.delete_repository, SYSTEM, found.kind, found.name, now=utcnow())
     out.result(_facts(site, gone), f"Deleted {gone.path}.")
+
+
+def _set_disabled(site: Site, kind: str, name: str, *, is_disabled: bool) -> Repository:
+    return site.db.write(
+        repos.set_disabled, SYSTEM, RepoKind(kind), _existing(name), is_disabled=is_disabled, now=utcnow()
+    )
 
 
 def _find(site: Site, kind: str, name: str) -> Repository:
@@ -135,6 +163,8 @@ def _facts(site: Site, found: Repository) -> dict[str, Any]:
         "url": f"{site.base_url}/{found.path}",
         "private": found.is_private,
         "gated": found.gated or False,
+        "disabled": found.is_disabled,
+        "default_branch": found.default_branch,
         "created_at": to_iso(found.created_at),
         "updated_at": to_iso(found.updated_at),
     }

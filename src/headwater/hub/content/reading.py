@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headwater.accounts import Action
 from headwater.blobs import ByteSource, MemorySource, Piece
 from headwater.hub import access, files
+from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.errors import FileNotFound, RevisionNotFound
 from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeEntry
 from headwater.hub.models import RepoKind, RepoName, Repository
@@ -49,13 +50,17 @@ class TreePage:
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file and its bytes. ``etag`` names the bytes: sha256 of a large file, git's object id of another."""
+    """A file and its bytes. ``etag`` names the bytes: sha256 of a large file, git's object id of another.
+
+    ``is_on_branch`` is false where only a pull request, or nothing any more, reaches the commit.
+    """
 
     repo: Repository
     commit: CommitId
     entry: TreeEntry
     source: ByteSource
     xet_hash: XetHash | None
+    is_on_branch: bool
 
     @property
     def etag(self) -> str:
@@ -160,15 +165,16 @@ def find_file(
         entry = at.snap.entry(at.commit, path)
         if entry is None or entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
             raise FileNotFound(path, at.commit)
+        on_branch = site.part(ReachedCommits).is_on_branch(at.snap, at.commit, revision)
         if entry.sha256 is not None:
             source: ByteSource = files.open_file(site, at.repo.id, entry.sha256, pull=None)
             xet_hash = site.db.read(files.xet_hashes, [entry.sha256]).get(entry.sha256)
-            return FoundFile(at.repo, at.commit, entry, source, xet_hash)
+            return FoundFile(at.repo, at.commit, entry, source, xet_hash, on_branch)
         if with_bytes:
             source = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
         else:
             source = SizeOnly(entry.size_bytes)
-        return FoundFile(at.repo, at.commit, entry, source, None)
+        return FoundFile(at.repo, at.commit, entry, source, None, on_branch)
 
 
 def list_refs(site: Site, actor: Actor, kind: RepoKind, name: RepoName) -> Refs:

@@ -112,11 +112,13 @@ async def resolve(request: Request) -> Response:
         "X-Repo-Commit": found.commit,
         "Cache-Control": _caching(found),
         "Vary": "Authorization, Cookie",
-        "Access-Control-Expose-Headers": "X-Repo-Commit, X-Linked-Size, X-Linked-ETag, X-Xet-Hash, ETag, Link",
+        "Access-Control-Expose-Headers": "X-Repo-Commit, X-Headwater-Revision, X-Linked-Size, X-Linked-ETag, X-Xet-Hash, ETag, Link",
         "Content-Disposition": web.content_disposition(
             values["path"].rpartition("/")[2], inline=_is_shown(values["path"], found) and not _wants_saving(request)
         ),
     }
+    if not found.is_on_branch:
+        headers["X-Headwater-Revision"] = "not on any branch"
     if found.entry.sha256 is not None:
         headers["X-Linked-ETag"] = f'"{found.etag}"'
         headers["X-Linked-Size"] = str(found.entry.size_bytes)

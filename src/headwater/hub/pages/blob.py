@@ -75,7 +75,7 @@ def load(site: Site, actor: Actor, request: Request) -> BlobPage:
     folder, _, leaf = path.rpartition("/")
     with site.part(GitStore).open(repo.id) as snap:
         last = snap.last_changed(found.commit, folder, names=[leaf]).get(leaf)
-        refs = ref_choice(repo, snap, revision, found.commit, "blob", path)
+        refs = ref_choice(site, repo, snap, revision, found.commit, "blob", path)
     resolve = addresses.at(repo, "resolve", revision, path)
     asked = request.query_params.get("view", "")
     view, shown, other = _show(found.source, path, asked, link_base(repo, revision, folder))

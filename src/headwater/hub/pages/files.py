@@ -11,6 +11,7 @@ from starlette.requests import Request
 from headwater import accounts
 from headwater.accounts import Action
 from headwater.hub.content import reading
+from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.content.reading import Entry
 from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot
 from headwater.hub.models import Repository
@@ -39,6 +40,7 @@ class RefChoice:
     branches: tuple[Crumb, ...]
     tags: tuple[Crumb, ...]
     refs_href: str
+    is_on_branch: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def load(site: Site, actor: Actor, request: Request) -> TreePage:
             limit=ROWS,
         )
         commit = snap.commit_info(page.commit)
-        refs = ref_choice(repo, snap, revision, page.commit, "tree", path)
+        refs = ref_choice(site, repo, snap, revision, page.commit, "tree", path)
         readme = _readme(snap, repo, revision, page.entries, path) if path and may_read_files else Markup("")
     rows = [_row(repo, revision, entry) for entry in page.entries]
     rows.sort(key=lambda row: row.kind is not EntryKind.DIRECTORY)
@@ -154,7 +156,7 @@ def crumbs(repo: Repository, revision: str, path: str, *, is_file: bool = False)
 
 
 def ref_choice(
-    repo: Repository, snap: Snapshot, revision: str, commit: CommitId, view: str, path: str = ""
+    site: Site, repo: Repository, snap: Snapshot, revision: str, commit: CommitId, view: str, path: str = ""
 ) -> RefChoice:
     """Branches and tags to switch to, the default branch first; more of them are on the refs page."""
     branches = [ref.removeprefix("refs/heads/") for ref in snap.refs if ref.startswith("refs/heads/")]
@@ -174,4 +176,5 @@ def ref_choice(
         branches=tuple(Crumb(b, addresses.at(repo, view, b, path)) for b in branches[:SHOWN_REFS]),
         tags=tuple(Crumb(tag, addresses.at(repo, view, tag, path)) for tag in tags[:SHOWN_REFS]),
         refs_href=addresses.of(repo, "refs"),
+        is_on_branch=site.part(ReachedCommits).is_on_branch(snap, commit, revision),
     )

@@ -100,7 +100,7 @@ def load_history(site: Site, actor: Actor, request: Request) -> HistoryPage:
     revision = request.path_params.get("rev") or repo.default_branch
     history = reading.list_history(site, actor, kind, name, revision, after=after, limit=PER_PAGE, path=path or None)
     with site.part(GitStore).open(repo.id) as snap:
-        refs = ref_choice(repo, snap, revision, snap.resolve(revision, repo.default_branch), "commits", path)
+        refs = ref_choice(site, repo, snap, revision, snap.resolve(revision, repo.default_branch), "commits", path)
     next_href = None
     if history.after is not None:
         next_href = addresses.with_query(addresses.at(repo, "commits", revision, path), after=history.after)

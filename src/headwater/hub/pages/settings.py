@@ -16,6 +16,7 @@ from headwater.hub.community import gates
 from headwater.hub.models import RepoName, Repository
 from headwater.hub.pages.doors import leads_on
 from headwater.hub.pages.head import Head, find_head, name_of
+from headwater.hub.pages.store import list_branches
 from headwater.kernel import Actor, HeadwaterError, Kind, utcnow
 from headwater.web import shell
 
@@ -28,6 +29,7 @@ class SettingsPage:
 
     head: Head
     owners: Sequence[Namespace]
+    branches: Sequence[str]
     n_pending: int
     form: str = ""
     problem: HeadwaterError | None = None
@@ -60,7 +62,7 @@ def load(tx: Tx, actor: Actor, request: Request, form: str = "", problem: Headwa
     head = find_head(tx, actor, kind, name, "settings", Action.ADMIN)
     owners = [space for space in accounts.namespaces_of(tx, actor) if space.role >= Role.CONTRIBUTE]
     n_pending = len(gates.list_requests(tx, actor, kind, name, "pending").items) if head.repo.gated else 0
-    return SettingsPage(head, owners, n_pending, form, problem)
+    return SettingsPage(head, owners, list_branches(tx, head.repo), n_pending, form, problem)
 
 
 @leads_on
@@ -97,6 +99,9 @@ def _change(tx: Tx, actor: Actor, request: Request, act: str, form: shell.Form) 
     if act == "gate":
         gated = form["gated"] if form["gated"] in GATES else ""
         return repos.change_settings(tx, actor, kind, name, repos.Settings(gated=gated), now=now)
+    if act == "branch":
+        values = repos.Settings(default_branch=form["branch"])
+        return repos.change_settings(tx, actor, kind, name, values, now=now)
     if act == "move":
         target = RepoName(form["owner"], form["name"].strip())
         return repos.move_repository(tx, actor, kind, name, target, now=now)

@@ -7,8 +7,17 @@ from collections.abc import Collection
 from sqlalchemy import select
 
 from headwater.db import Tx
-from headwater.hub.models import RepoKind
-from headwater.hub.tables.repositories import repository, repository_name
+from headwater.hub.models import RepoKind, Repository
+from headwater.hub.tables.repositories import ref, repository, repository_name
+
+_HEADS = "refs/heads/"
+
+
+def list_branches(tx: Tx, repo: Repository, limit: int = 500) -> list[str]:
+    """Short names of the branches, by name; the default one is among them however many there are."""
+    query = select(ref.c.name).where(ref.c.repo_id == repo.id, ref.c.name.startswith(_HEADS, autoescape=True))
+    found = [row.name.removeprefix(_HEADS) for row in tx.execute(query.order_by(ref.c.name).limit(limit))]
+    return found if repo.default_branch in found or repo.head_commit is None else [repo.default_branch, *found]
 
 
 def public_names(tx: Tx, wanted: Collection[tuple[RepoKind, str]]) -> set[tuple[RepoKind, str]]:

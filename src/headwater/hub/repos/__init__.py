@@ -11,6 +11,7 @@ from headwater.hub.repos.service import (
     list_all,
     list_owned,
     move_repository,
+    set_disabled,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "list_all",
     "list_owned",
     "move_repository",
+    "set_disabled",
 ]

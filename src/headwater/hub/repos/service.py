@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from headwater import accounts, ledger, queue
 from headwater.accounts import Action, NotAllowed, NotSignedIn, Resource
@@ -33,6 +34,7 @@ class Settings:
 
     is_private: bool | None = None
     gated: str | None = None
+    default_branch: str | None = None  # its short name
 
 
 def create_repository(
@@ -191,23 +193,30 @@ def move_repository(
 def change_settings(
     tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, settings: Settings, *, now: datetime
 ) -> Repository:
-    """Change who may see a repository and its files.
+    """Change who may see a repository and its files, and which branch it shows.
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed.
-        BadSetting: a value that is not known.
+        BadSetting: a value that is not known, or a branch that is not there.
     """
     if settings.gated not in (None, "", "auto", "manual"):
         raise BadSetting("gated", settings.gated, "false, 'auto' or 'manual'")
     repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
     changed: dict[str, bool | str] = {}
+    follows: dict[str, Any] = {}
     if settings.is_private is not None and settings.is_private != repo.is_private:
         changed["is_private"] = settings.is_private
     if settings.gated is not None and settings.gated != repo.gated:
         changed["gated"] = settings.gated
+    if settings.default_branch is not None and settings.default_branch != repo.default_branch:
+        changed["default_branch"] = settings.default_branch
+        head = store.find_branch(tx, repo.id, settings.default_branch)
+        if head is None:
+            raise BadSetting("default_branch", settings.default_branch, "one of the repository's branches")
+        follows = store.new_head(head)
     if not changed:
         return repo
-    store.update_repository(tx, repo.id, **changed)
+    store.update_repository(tx, repo.id, **changed, **follows)
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
     after = access.get_repository_by_id(tx, actor, repo.id, Action.READ)
@@ -223,6 +232,32 @@ def change_settings(
         now=now,
     )
     return after
+
+
+def set_disabled(
+    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, is_disabled: bool, now: datetime
+) -> Repository:
+    """Close a repository for everyone but the site's administrators, or open it again. Its page stays, and says so.
+
+    Raises:
+        RepositoryNotFound, NotSignedIn, NotAllowed: only the site's administrators may.
+    """
+    accounts.require(tx, actor, Action.MANAGE_SITE, on=None)
+    repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+    if repo.is_disabled == is_disabled:
+        return repo
+    store.update_repository(tx, repo.id, is_disabled=is_disabled)
+    ledger.record(
+        tx,
+        actor,
+        "repository.disabled" if is_disabled else "repository.enabled",
+        repo.path,
+        {"repo_id": repo.id},
+        private=repo.is_private,
+        repo_id=repo.id,
+        now=now,
+    )
+    return access.get_repository_by_id(tx, actor, repo.id, Action.READ)
 
 
 def list_owned(

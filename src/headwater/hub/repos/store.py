@@ -11,7 +11,7 @@ from headwater.db import Tx
 from headwater.hub.access import from_row
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.tables.repositories import ref, repository, repository_name
-from headwater.kernel import AccountId, RepoId
+from headwater.kernel import AccountId, CommitId, RepoId
 
 
 def name_key(name: RepoName) -> str:
@@ -74,6 +74,17 @@ def insert_repository(
 
 def update_repository(tx: Tx, repo_id: RepoId, **values: Any) -> None:
     tx.execute(update(repository).where(repository.c.id == repo_id).values(**values))
+
+
+def find_branch(tx: Tx, repo_id: RepoId, branch: str) -> CommitId | None:
+    """Where a branch stands."""
+    found = tx.execute(select(ref.c.oid).where(ref.c.repo_id == repo_id, ref.c.name == f"refs/heads/{branch}")).scalar()
+    return None if found is None else CommitId(found)
+
+
+def new_head(commit: CommitId) -> dict[str, Any]:
+    """What changes in a repository's row with its head; the version, so that caches write theirs anew."""
+    return {"head_commit": commit, "version": repository.c.version + 1}
 
 
 def delete_repository(tx: Tx, repo_id: RepoId, now: datetime) -> None:
