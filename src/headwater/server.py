@@ -149,9 +149,20 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 -- listening there was asked for; a link needs a name
-        host = socket.gethostname()
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- listening there was asked for; a link needs an address
+        host = _outward_address() or socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _outward_address() -> str | None:
+    """The address of this machine on the network by which it reaches others; None where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # chooses a route and sends nothing
+        except OSError:
+            return None
+        host: str = probe.getsockname()[0]
+    return None if host == "0.0.0.0" else host  # noqa: S104 -- compared, not listened on
 
 
 def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:

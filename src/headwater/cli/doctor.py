@@ -55,5 +55,5 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
     yield Finding("configuration", Verdict.GOOD, "The configuration can be read.")
     yield surroundings.check_port(own.host, own.port, is_ours=is_running(data_dir))
     if own.url is None and own.host not in ("127.0.0.1", "localhost", "::1"):
-        mend = "Set HEADWATER_URL to the address that people use."
-        yield Finding("url", Verdict.WARNING, "Links will carry this machine's own name.", mend)
+        mend = "Set HEADWATER_URL to the address that people use, once that is to stay."
+        yield Finding("url", Verdict.WARNING, "Links to clients will carry this machine's own address.", mend)
