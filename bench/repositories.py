@@ -44,8 +44,10 @@ def local_repository(folder: Path, n_files: int) -> Path:
     work.mkdir()
     make_tree(work, n_files)
     git("init", "-q", "-b", "main", cwd=work)
+    git("config", "gc.auto", "0", cwd=work)  # else it repacks in the background while others are measured
     git("add", ".", cwd=work)
     git("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-qm", "all", cwd=work)
+    git("repack", "-adq", cwd=work)  # as a served repository is; loose objects would make git look slow
     return work
 
 
@@ -87,6 +89,7 @@ def commits(report: h.Report, site: h.Headwater, work: Path, name: str, goal: fl
     push(site, work, name)
     bare = folder / f"{name}.git"
     git("clone", "-q", "--bare", str(work), str(bare))
+    pygit2.settings.enable_fsync_gitdir(True)  # durable before it is answered, as ours is
     repo = pygit2.Repository(str(bare))
     client = httpx.Client(headers={"Authorization": f"Bearer {site.token}"}, timeout=60)
     url = f"{site.url}/api/models/ada/{name}/commit/main"
@@ -94,6 +97,7 @@ def commits(report: h.Report, site: h.Headwater, work: Path, name: str, goal: fl
     def ours() -> None:
         for n in range(per_round):
             client.post(url, content=commit_body(n, "d00/e00/f00.txt")).raise_for_status()
+        time.sleep(2.5)  # for the jobs that follow a burst of commits: they are part of the price
 
     def theirs() -> float:
         start = time.process_time()
@@ -105,7 +109,7 @@ def commits(report: h.Report, site: h.Headwater, work: Path, name: str, goal: fl
     cpu = h.ratio(got["ours"].cpu_s, got["pygit2"].cpu_s)
     each = [statistics.median(got[side].cpu_s) / per_round * 1000 for side in ("ours", "pygit2")]
     report.add(
-        f"API commit of one small file, {name}, against raw pygit2",
+        f"API commit of one small file, {name}, against raw pygit2 that syncs to disk as we do",
         f"CPU {cpu:.2f}× ({each[0]:.2f} ms against {each[1]:.2f} ms)",
         f"≤ {goal:.0f}×",
         met=cpu <= goal,

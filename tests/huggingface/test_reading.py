@@ -69,11 +69,19 @@ def test_a_tree_lists_files_and_folders_with_their_real_sizes(api, repo):
 def test_a_long_tree_comes_in_pages(live_app, api):
     name = api.create_repo("ada/long").repo_id
     api.create_commit(name, [CommitOperationAdd(f"f/{n:04}.txt", b"x") for n in range(1100)], commit_message="Many")
+    assert len(list(api.list_repo_tree(name, recursive=True))) == 1102  # with the folder and .gitattributes
     assert len(list(api.list_repo_tree(name, "f"))) == 1100
     assert len(list(api.list_repo_tree(name, "f", expand=True))) == 1100
-    first = get(live_app, f"/api/models/{name}/tree/main?recursive=true")
+    first = get(live_app, f"/api/models/{name}/tree/main/f")
     assert len(first.json()) == 1000
-    assert first.links["next"]["url"].startswith(f"{live_app.url}/api/models/{name}/tree/main?recursive=true&cursor=")
+    assert first.links["next"]["url"].startswith(f"{live_app.url}/api/models/{name}/tree/main/f?cursor=")
+    whole = get(live_app, f"/api/models/{name}/tree/main?recursive=true").json()
+    seen, url = [], f"/api/models/{name}/tree/main?recursive=true&limit=700"
+    while url:
+        answer = get(live_app, url)
+        seen += answer.json()
+        url = answer.links.get("next", {}).get("url", "").removeprefix(live_app.url)
+    assert seen == whole
 
 
 def test_paths_info_leaves_out_what_is_not_there(api, repo):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -45,6 +45,17 @@ class TreePage:
     repo: Repository
     commit: CommitId
     entries: Sequence[Entry]
+    after: str | None
+
+
+@dataclass(frozen=True)
+class TreeLines:
+    """As ``TreePage`` for long listings: bare lines, and the Xet hashes of those that have one."""
+
+    repo: Repository
+    commit: CommitId
+    lines: Sequence[TreeEntry]
+    xet_hashes: Mapping[Sha256, XetHash]
     after: str | None
 
 
@@ -142,6 +153,26 @@ def list_tree(
         return TreePage(at.repo, at.commit, _dressed(site, at, shown, expand=expand), more)
 
 
+def list_tree_lines(
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str,
+    path: str,
+    *,
+    recursive: bool,
+    after: str | None,
+    limit: int,
+) -> TreeLines:
+    """As ``list_tree`` without the last commits, for thousands of lines at once."""
+    with open_revision(site, actor, kind, name, revision) as at:
+        lines = at.snap.list_tree(at.commit, path, recursive=recursive, after=after, limit=limit + 1)
+        more = lines[limit - 1].path if len(lines) > limit else None
+        del lines[limit:]
+        return TreeLines(at.repo, at.commit, lines, _xet_hashes(site, lines), more)
+
+
 def find_paths(
     site: Site, actor: Actor, kind: RepoKind, name: RepoName, revision: str, paths: Sequence[str], *, expand: bool
 ) -> TreePage:
@@ -221,8 +252,7 @@ def require_branch(snap: Snapshot, revision: str) -> str:
 
 
 def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: bool) -> list[Entry]:
-    digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
-    xet: dict[Sha256, XetHash] = site.db.read(files.xet_hashes, digests) if digests else {}
+    xet = _xet_hashes(site, entries)
     last: dict[str, dict[str, CommitInfo]] = {}
     dressed = []
     for entry in entries:
@@ -234,3 +264,8 @@ def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: 
             commit = last[folder].get(leaf)
         dressed.append(Entry(entry, xet.get(entry.sha256) if entry.sha256 else None, commit))
     return dressed
+
+
+def _xet_hashes(site: Site, entries: Sequence[TreeEntry]) -> Mapping[Sha256, XetHash]:
+    digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
+    return site.db.read(files.xet_hashes, digests) if digests else {}

@@ -26,7 +26,7 @@ MAX_HANDLES = 128
 MAX_TREE_BYTES = 16 << 20
 MAX_HELD_BYTES = 256 << 10  # of one repository's small packs
 MAX_HELD_PACKS = 64
-MAX_NEW_PACKS = 8  # read at once; more are as quickly put on disk
+MAX_NEW_PACKS = 48  # read at once; more are as quickly put on disk
 
 
 @dataclass(frozen=True)

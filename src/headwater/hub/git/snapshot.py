@@ -98,6 +98,7 @@ class Snapshot:
         self._objects = objects_
         self._fds = [] if lock_fd is None else [lock_fd]
         self._folder = None if folder is None or folder_version < head.version else folder
+        self._packs = folder  # most objects, also when it lacks the latest
 
     def close(self) -> None:
         """Let go of the cache's files; called by the ``with`` that gave this out."""
@@ -295,7 +296,13 @@ class Snapshot:
                 if mode == DIRECTORY_MODE:
                     below = f"{prefix}{name.decode(errors='surrogateescape')}/"
                     self._gather(found, oid.hex(), below, skip[1:], limit, recursive=True)
-        for mode_text, name, oid in objects.split_tree(raw, start):
+        entries = objects.split_tree(raw, start)
+        if not recursive or not any(entry[0] == _FOLDER for entry in entries):
+            if limit >= 0:
+                del entries[limit - len(found) :]
+            found += [(prefix + name.decode("utf-8", "surrogateescape"), mode, oid) for mode, name, oid in entries]
+            return
+        for mode_text, name, oid in entries:
             if len(found) == limit:
                 return
             path = prefix + name.decode("utf-8", "surrogateescape")
@@ -305,11 +312,11 @@ class Snapshot:
 
     def _make_entries(self, found: list[_Found]) -> list[TreeEntry]:
         """Entries with their sizes: many at once, straight from the packs; few, or what is left, one by one."""
-        if self._folder is None or len(found) < BULK_ENTRIES:
+        if self._packs is None or len(found) < BULK_ENTRIES:
             return [self.make_entry(path, int(mode, 8), oid) for path, mode, oid in found]
         from headwater.hub.git.sizes import find_sizes
 
-        sizes = find_sizes(self._folder.pack_sizes(), [oid for _, _, oid in found])
+        sizes = find_sizes(self._packs.pack_sizes(), [oid for _, _, oid in found])
         out: list[TreeEntry] = []
         append, make, new = out.append, self.make_entry, tuple.__new__
         for (path, mode, oid), size in zip(found, sizes, strict=True):

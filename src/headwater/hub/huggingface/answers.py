@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from headwater.hub.content.reading import Entry
-from headwater.hub.git import CommitInfo, EntryKind
-from headwater.kernel import to_iso
+from headwater.hub.content.reading import Entry, TreeLines
+from headwater.hub.git import CommitInfo, EntryKind, TreeEntry
+from headwater.kernel import XetHash, to_iso
 
 
 def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -18,18 +18,33 @@ def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None
 
 def entry_json(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """One line of ``tree`` and ``paths-info``. ``size`` is the large file's, not the pointer's."""
-    line = entry.entry
-    if line.kind is EntryKind.DIRECTORY:
-        shown: dict[str, Any] = {"type": "directory", "oid": line.oid, "size": 0, "path": line.path}
-    else:
-        shown = {"type": "file", "oid": line.oid, "size": line.size_bytes, "path": line.path}
-    if line.sha256 is not None:
-        shown["lfs"] = {"oid": line.sha256, "size": line.size_bytes, "pointerSize": line.pointer_size}
-        if entry.xet_hash is not None:
-            shown["xetHash"] = entry.xet_hash
+    shown = _line_json(entry.entry, entry.xet_hash)
     if expand and entry.last_commit is not None:
         last = entry.last_commit
         shown["lastCommit"] = {"id": last.oid, "title": last.title, "date": to_iso(last.committed_at)}
+    return shown
+
+
+def lines_json(page: TreeLines) -> bytes:
+    """As ``entry_json`` for each line, written out; plain files, nearly all of a long listing, take the short way."""
+    file = EntryKind.FILE
+    return orjson.dumps(
+        [
+            {"type": "file", "oid": line[2], "size": line[3], "path": line[0]}
+            if line[1] is file and line[4] is None
+            else _line_json(line, None if line.sha256 is None else page.xet_hashes.get(line.sha256))
+            for line in page.lines
+        ]
+    )
+
+
+def _line_json(line: TreeEntry, xet_hash: XetHash | None) -> dict[str, Any]:
+    kind = "directory" if line.kind is EntryKind.DIRECTORY else "file"
+    shown: dict[str, Any] = {"type": kind, "oid": line.oid, "size": line.size_bytes, "path": line.path}
+    if line.sha256 is not None:
+        shown["lfs"] = {"oid": line.sha256, "size": line.size_bytes, "pointerSize": line.pointer_size}
+        if xet_hash is not None:
+            shown["xetHash"] = xet_hash
     return shown
 
 

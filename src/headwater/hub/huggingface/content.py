@@ -5,19 +5,30 @@ from __future__ import annotations
 import mimetypes
 from urllib.parse import parse_qs
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
 from headwater.hub.content.errors import BadParameter
-from headwater.hub.content.reading import FoundFile, find_file, find_paths, list_history, list_tree
-from headwater.hub.huggingface.answers import as_json, commit_json, entry_json
+from headwater.hub.content.reading import (
+    FoundFile,
+    TreeLines,
+    TreePage,
+    find_file,
+    find_paths,
+    list_history,
+    list_tree,
+    list_tree_lines,
+)
+from headwater.hub.huggingface.answers import as_json, commit_json, entry_json, lines_json
 from headwater.hub.huggingface.asking import API, asked, count, flag, json_body, parse_flag, renamed
 from headwater.hub.huggingface.downloads import note_download
-from headwater.kernel import decode_cursor, encode_cursor
+from headwater.kernel import Actor, decode_cursor, encode_cursor
 from headwater.web import Access, Route, Site
 
 TREE_PAGE = 1000
+RECURSIVE_PAGE = 10_000  # clients want all of it, and each page costs as much as a thousand lines
 EXPANDED_PAGE = 50
 COMMITS_PAGE = 50
 MAX_PATHS = 1000
@@ -34,26 +45,29 @@ _TEXT_ENDS = (
 
 
 async def get_tree(request: Request) -> Response:
-    """``GET …/tree/{rev}/{path}``: 1,000 entries a page, 50 with the last commit of each."""
+    """``GET …/tree/{rev}/{path}``: 1,000 entries a page, 10,000 if recursive, 50 with the last commit of each."""
     kind, name = asked(request)
     values, cursor = request.path_params, request.query_params.get("cursor")
-    expand = flag(request, "expand")
-    most = EXPANDED_PAGE if expand else TREE_PAGE
-    page = await web.call(
-        request,
-        list_tree,
-        kind,
-        name,
-        values["rev"],
-        values["path"].strip("/"),
-        recursive=flag(request, "recursive"),
-        expand=expand,
-        after=str(decode_cursor(cursor)) if cursor else None,
-        limit=count(request, "limit", default=most, most=most),
-    )
-    headers = {} if page.after is None else web.next_link(request, encode_cursor(page.after))
-    shown = [entry_json(entry, expand=expand) for entry in page.entries]
-    return renamed(request, page.repo) or as_json(shown, headers={**headers, "X-Repo-Commit": page.commit})
+    expand, recursive = flag(request, "expand"), flag(request, "recursive")
+    most = EXPANDED_PAGE if expand else RECURSIVE_PAGE if recursive else TREE_PAGE
+    revision, path = values["rev"], values["path"].strip("/")
+    after = str(decode_cursor(cursor)) if cursor else None
+    limit = count(request, "limit", default=most, most=most)
+
+    def list_and_write(site: Site, actor: Actor) -> tuple[TreePage | TreeLines, bytes]:
+        if expand:
+            page = list_tree(
+                site, actor, kind, name, revision, path, recursive=recursive, expand=True, after=after, limit=limit
+            )
+            return page, orjson.dumps([entry_json(entry, expand=True) for entry in page.entries])
+        lines = list_tree_lines(site, actor, kind, name, revision, path, recursive=recursive, after=after, limit=limit)
+        return lines, lines_json(lines)
+
+    page, body = await web.call(request, list_and_write)
+    headers: dict[str, str] = {"X-Repo-Commit": page.commit}
+    if page.after is not None:
+        headers |= web.next_link(request, encode_cursor(page.after))
+    return renamed(request, page.repo) or Response(body, headers=headers, media_type="application/json")
 
 
 async def post_paths_info(request: Request) -> Response:
