@@ -232,8 +232,8 @@ def _preload() -> None:
     routes()
     dialects()
     del uvicorn, uvloop, protocol
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @dataclass

@@ -13,10 +13,13 @@ Forms: ``{{ csrf_input() }}`` inside every POST form; ``await read_form(request)
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import hmac
 import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +29,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import jinja2
+import jinja2.bccache
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -79,6 +83,32 @@ class PageNotFound(HeadwaterError):
 # ---- templates
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """Compiled templates beside compiled modules, and under their rules: compiling costs the first page 0.2 s."""
+
+    folder = Path(__file__).parent / "__pycache__" / "templates"
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        with contextlib.suppress(OSError), (self.folder / bucket.key).open("rb") as file:
+            bucket.load_bytecode(file)  # looks at the release of Python and at the source itself
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with contextlib.suppress(OSError):  # not ours to write: compiled again at the next start
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f"{bucket.key}.{os.getpid()}"
+            temporary.write_bytes(bucket.bytecode_to_string())
+            temporary.replace(self.folder / bucket.key)
+
+
+def compile_templates() -> None:
+    """Compile every template that has been registered, so that no page waits for it."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -88,6 +118,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_Compiled(),
     )
     environment.globals["static"] = static_url
     for name in ("number", "size", "moment", "day", "compact", "parameters", "percent"):

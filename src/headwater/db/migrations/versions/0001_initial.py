@@ -84,7 +84,6 @@ def upgrade() -> None:
         ["unique_key"],
         unique=True,
         sqlite_where=sa.text("state = 'waiting' and unique_key is not null"),
-        postgresql_where=sa.text("state = 'waiting' and unique_key is not null"),
     )
     op.create_table(
         "lfs_pointer",
