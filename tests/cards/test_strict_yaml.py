@@ -110,7 +110,10 @@ def test_json_reads_back_as_itself(value):
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
-        st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
+        # What begins like a number is left out: 1e3 and 0o7 are texts in YAML 1.1 and numbers in 1.2.
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])).filter(
+            lambda t: t[:1] not in "+-.0123456789"
+        ),
     )
 )
 def test_what_pyyaml_writes_reads_back_as_itself(data):

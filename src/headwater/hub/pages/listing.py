@@ -166,8 +166,8 @@ def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
     """One list with its filters; the number of queries does not depend on what is found."""
     query = wanted.query()
     page = search.list_repositories(tx, actor, query)
-    total = search.count_repositories(tx, actor, query)
-    facets = search.count_by_facet(tx, actor, query, most=PER_GROUP)
+    summary = search.summarise(tx, actor, query, most=PER_GROUP)
+    total, facets = summary.count, summary.facets
     groups = [
         Group(name, [_tag_choice(wanted, value) for value in facets.get(name, ())])
         for name in GROUPS[kind]
