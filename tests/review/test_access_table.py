@@ -14,7 +14,8 @@ from huggingface_hub import CommitOperationAdd
 
 from headwater import server
 from headwater.web.routing import Route, path_for
-from tests.conftest import PASSWORD, LiveApp
+from tests.conftest import LiveApp
+from tests.review.browser import sign_in
 
 HIDDEN, ABSENT = "veiled-kettle", "absent-kettle"  # equally long, so that even lengths must agree
 LARGE = b"\x00large\xff" * 4000
@@ -83,15 +84,6 @@ def place(request: pytest.FixtureRequest, live_app: LiveApp) -> Place:
     assert found.lfs is not None
     live_app.hf("eve").create_repo("eve/own", exist_ok=True)
     return Place(live_app, kind, done.oid, found.lfs.sha256)
-
-
-def sign_in(app: LiveApp, user: str) -> httpx.Client:
-    client = httpx.Client(base_url=app.url)
-    token = re.search(r'name="csrf" value="([^"]*)"', client.get("/login").text)
-    assert token is not None
-    answer = client.post("/login", data={"name": user, "password": PASSWORD, "csrf": token[1]})
-    assert answer.status_code in (302, 303), answer.text
-    return client
 
 
 def concerned(kind: str) -> list[Route]:
