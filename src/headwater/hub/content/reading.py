@@ -11,7 +11,7 @@ from headwater.blobs import ByteSource, MemorySource, Piece
 from headwater.hub import access, files
 from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.errors import FileNotFound, RevisionNotFound
-from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeEntry
+from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeColumns, TreeEntry
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import Actor, CommitId, Sha256, XetHash
 from headwater.web import Site
@@ -50,12 +50,12 @@ class TreePage:
 
 @dataclass(frozen=True)
 class TreeLines:
-    """As ``TreePage`` for long listings: bare lines, and the Xet hashes of those that have one."""
+    """As ``TreePage`` for long listings: columns, and entries by their place for lines that are not plain files or folders."""
 
     repo: Repository
     commit: CommitId
-    lines: Sequence[TreeEntry]
-    xet_hashes: Mapping[Sha256, XetHash]
+    columns: TreeColumns
+    unusual: Mapping[int, Entry]
     after: str | None
 
 
@@ -167,10 +167,16 @@ def list_tree_lines(
 ) -> TreeLines:
     """As ``list_tree`` without the last commits, for thousands of lines at once."""
     with open_revision(site, actor, kind, name, revision) as at:
-        lines = at.snap.list_tree(at.commit, path, recursive=recursive, after=after, limit=limit + 1)
-        more = lines[limit - 1].path if len(lines) > limit else None
-        del lines[limit:]
-        return TreeLines(at.repo, at.commit, lines, _xet_hashes(site, lines), more)
+        columns = at.snap.list_columns(at.commit, path, recursive=recursive, after=after, limit=limit + 1)
+        more = None
+        if len(columns.paths) > limit:
+            more = columns.paths[limit - 1]
+            for column in (columns.paths, columns.modes, columns.oids, columns.sizes):
+                del column[limit:]
+        places = [n for n, size in enumerate(columns.sizes) if size < 0]
+        entries = [at.snap.make_entry(columns.paths[n], int(columns.modes[n], 8), columns.oids[n]) for n in places]
+        unusual = dict(zip(places, _dressed(site, at, entries, expand=False), strict=True))
+        return TreeLines(at.repo, at.commit, columns, unusual, more)
 
 
 def find_paths(
@@ -252,7 +258,8 @@ def require_branch(snap: Snapshot, revision: str) -> str:
 
 
 def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: bool) -> list[Entry]:
-    xet = _xet_hashes(site, entries)
+    digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
+    xet: dict[Sha256, XetHash] = site.db.read(files.xet_hashes, digests) if digests else {}
     last: dict[str, dict[str, CommitInfo]] = {}
     dressed = []
     for entry in entries:
@@ -264,8 +271,3 @@ def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: 
             commit = last[folder].get(leaf)
         dressed.append(Entry(entry, xet.get(entry.sha256) if entry.sha256 else None, commit))
     return dressed
-
-
-def _xet_hashes(site: Site, entries: Sequence[TreeEntry]) -> Mapping[Sha256, XetHash]:
-    digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
-    return site.db.read(files.xet_hashes, digests) if digests else {}

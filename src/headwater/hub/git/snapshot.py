@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.hub.errors import AmbiguousRevision, FileNotFound, RevisionNotFound
@@ -29,8 +30,19 @@ BULK_ENTRIES = 200
 
 _FOLDER, _PLAIN = b"40000", b"100644"
 _FILE, _DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
-_Found = tuple[str, bytes, bytes]
-"""Path, mode as written, 20-byte id."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeColumns:
+    """Entries of a tree, a column each: full paths, modes as they are written, 20-byte ids, sizes.
+
+    A size of -1 says that the entry may be a pointer or is otherwise out of the ordinary: see ``Snapshot.make_entry``.
+    """
+
+    paths: list[str]
+    modes: list[bytes]
+    oids: list[bytes]
+    sizes: list[int]
 
 
 class Objects:
@@ -273,17 +285,40 @@ class Snapshot:
         Raises:
             FileNotFound: there is no such folder.
         """
+        found = self.list_columns(commit, path, recursive=recursive, after=after, limit=limit)
+        out: list[TreeEntry] = []
+        append, make, new = out.append, self.make_entry, tuple.__new__
+        for entry_path, mode, oid, size in zip(found.paths, found.modes, found.oids, found.sizes, strict=True):
+            if size < 0:
+                append(make(entry_path, int(mode, 8), oid))
+            elif mode == _PLAIN:
+                append(new(TreeEntry, (entry_path, _FILE, oid.hex(), size, None, None, FILE_MODE)))
+            else:
+                append(new(TreeEntry, (entry_path, _DIRECTORY, oid.hex(), 0, None, None, DIRECTORY_MODE)))
+        return out
+
+    def list_columns(
+        self,
+        commit: str,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        after: str | None = None,
+        limit: int | None = 1000,
+    ) -> TreeColumns:
+        """As ``list_tree``, without an object for each entry."""
         tree = self.tree_of(commit, path)
         prefix = f"{path}/" if path else ""
         skip: list[bytes] = []
         if after is not None and after.startswith(prefix):
             skip = split_path(after[len(prefix) :])
-        found: list[_Found] = []
+        found = TreeColumns([], [], [], [])
         self._gather(found, tree, prefix, skip, -1 if limit is None else limit, recursive=recursive)
-        return self._make_entries(found)
+        found.sizes[:] = self._known_sizes(found)
+        return found
 
     def _gather(
-        self, found: list[_Found], tree: str, prefix: str, skip: list[bytes], limit: int, *, recursive: bool
+        self, found: TreeColumns, tree: str, prefix: str, skip: list[bytes], limit: int, *, recursive: bool
     ) -> None:
         """Append entries to ``found`` until it holds ``limit`` (-1: all), from behind the path that ``skip`` spells."""
         raw = self.raw_tree(tree)
@@ -292,41 +327,42 @@ class Snapshot:
             span = objects.entry_span(raw, skip[0])
             start = span[1] if span is not None else objects.first_after(raw, skip[0])
             if span is not None and recursive:
-                mode, name, oid = next(objects.iter_tree(raw, span[0]))
+                mode, raw_name, oid = next(objects.iter_tree(raw, span[0]))
                 if mode == DIRECTORY_MODE:
-                    below = f"{prefix}{name.decode(errors='surrogateescape')}/"
+                    below = f"{prefix}{raw_name.decode(errors='surrogateescape')}/"
                     self._gather(found, oid.hex(), below, skip[1:], limit, recursive=True)
         entries = objects.split_tree(raw, start)
-        if not recursive or not any(entry[0] == _FOLDER for entry in entries):
-            if limit >= 0:
-                del entries[limit - len(found) :]
-            found += [(prefix + name.decode("utf-8", "surrogateescape"), mode, oid) for mode, name, oid in entries]
+        if limit >= 0:
+            del entries[limit - len(found.paths) :]
+        if not entries:
             return
-        for mode_text, name, oid in entries:
-            if len(found) == limit:
+        modes, raw_names, oids = zip(*entries, strict=True)
+        names = b"\0".join(raw_names).decode("utf-8", "surrogateescape").split("\0")
+        if not recursive or _FOLDER not in modes:
+            found.paths.extend([prefix + name for name in names])
+            found.modes.extend(modes)
+            found.oids.extend(oids)
+            return
+        for name, mode_text, oid in zip(names, modes, oids, strict=True):
+            if len(found.paths) == limit:
                 return
-            path = prefix + name.decode("utf-8", "surrogateescape")
-            found.append((path, mode_text, oid))
-            if recursive and mode_text == _FOLDER:
-                self._gather(found, oid.hex(), path + "/", [], limit, recursive=True)
+            found.paths.append(prefix + name)
+            found.modes.append(mode_text)
+            found.oids.append(oid)
+            if mode_text == _FOLDER:
+                self._gather(found, oid.hex(), f"{prefix}{name}/", [], limit, recursive=True)
 
-    def _make_entries(self, found: list[_Found]) -> list[TreeEntry]:
-        """Entries with their sizes: many at once, straight from the packs; few, or what is left, one by one."""
-        if self._packs is None or len(found) < BULK_ENTRIES:
-            return [self.make_entry(path, int(mode, 8), oid) for path, mode, oid in found]
+    def _known_sizes(self, found: TreeColumns) -> list[int]:
+        """Sizes straight from the packs where there are many; -1 is for what must be looked at one by one."""
+        if self._packs is None or len(found.oids) < BULK_ENTRIES:
+            return [0 if mode == _FOLDER else -1 for mode in found.modes]
         from headwater.hub.git.sizes import find_sizes
 
-        sizes = find_sizes(self._packs.pack_sizes(), [oid for _, _, oid in found])
-        out: list[TreeEntry] = []
-        append, make, new = out.append, self.make_entry, tuple.__new__
-        for (path, mode, oid), size in zip(found, sizes, strict=True):
-            if mode == _PLAIN and (size > MAX_POINTER_BYTES or 0 <= size < MIN_POINTER_BYTES):
-                append(new(TreeEntry, (path, _FILE, oid.hex(), size, None, None, FILE_MODE)))
-            elif mode == _FOLDER:
-                append(new(TreeEntry, (path, _DIRECTORY, oid.hex(), 0, None, None, DIRECTORY_MODE)))
-            else:
-                append(make(path, int(mode, 8), oid))
-        return out
+        sizes = find_sizes(self._packs.pack_sizes(), found.oids)
+        return [
+            size if mode == _PLAIN and (size > MAX_POINTER_BYTES or size < MIN_POINTER_BYTES) else -(mode != _FOLDER)
+            for mode, size in zip(found.modes, sizes, strict=True)
+        ]
 
     def iter_files(self, commit: str, path: str = "") -> Iterator[TreeEntry]:
         """Every file below a folder, one at a time."""

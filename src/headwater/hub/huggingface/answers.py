@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from headwater.hub.content.reading import Entry, TreeLines
-from headwater.hub.git import CommitInfo, EntryKind, TreeEntry
-from headwater.kernel import XetHash, to_iso
+from headwater.hub.git import CommitInfo, EntryKind
+from headwater.kernel import to_iso
+
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # in a JSON text
 
 
 def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -18,7 +21,13 @@ def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None
 
 def entry_json(entry: Entry, *, expand: bool) -> dict[str, Any]:
     """One line of ``tree`` and ``paths-info``. ``size`` is the large file's, not the pointer's."""
-    shown = _line_json(entry.entry, entry.xet_hash)
+    line = entry.entry
+    kind = "directory" if line.kind is EntryKind.DIRECTORY else "file"
+    shown: dict[str, Any] = {"type": kind, "oid": line.oid, "size": line.size_bytes, "path": line.path}
+    if line.sha256 is not None:
+        shown["lfs"] = {"oid": line.sha256, "size": line.size_bytes, "pointerSize": line.pointer_size}
+        if entry.xet_hash is not None:
+            shown["xetHash"] = entry.xet_hash
     if expand and entry.last_commit is not None:
         last = entry.last_commit
         shown["lastCommit"] = {"id": last.oid, "title": last.title, "date": to_iso(last.committed_at)}
@@ -26,26 +35,22 @@ def entry_json(entry: Entry, *, expand: bool) -> dict[str, Any]:
 
 
 def lines_json(page: TreeLines) -> bytes:
-    """As ``entry_json`` for each line, written out; plain files, nearly all of a long listing, take the short way."""
-    file = EntryKind.FILE
-    return orjson.dumps(
-        [
-            {"type": "file", "oid": line[2], "size": line[3], "path": line[0]}
-            if line[1] is file and line[4] is None
-            else _line_json(line, None if line.sha256 is None else page.xet_hashes.get(line.sha256))
-            for line in page.lines
-        ]
-    )
-
-
-def _line_json(line: TreeEntry, xet_hash: XetHash | None) -> dict[str, Any]:
-    kind = "directory" if line.kind is EntryKind.DIRECTORY else "file"
-    shown: dict[str, Any] = {"type": kind, "oid": line.oid, "size": line.size_bytes, "path": line.path}
-    if line.sha256 is not None:
-        shown["lfs"] = {"oid": line.sha256, "size": line.size_bytes, "pointerSize": line.pointer_size}
-        if xet_hash is not None:
-            shown["xetHash"] = xet_hash
-    return shown
+    """As ``entry_json`` for each line, written out at once: an object for each would cost more than all the rest."""
+    columns = page.columns
+    ids = b"".join(columns.oids).hex()
+    paths = columns.paths
+    if _TO_ESCAPE.search("".join(paths)):
+        paths = [orjson.dumps(path.encode(errors="replace").decode())[1:-1].decode() for path in paths]
+    lines = [
+        f'{{"type":"file","oid":"{ids[at : at + 40]}","size":{size},"path":"{path}"}}'
+        for at, size, path in zip(range(0, len(ids), 40), columns.sizes, paths, strict=True)
+    ]
+    for n, mode in enumerate(columns.modes):
+        if mode == b"40000":
+            lines[n] = f'{{"type":"directory","oid":"{ids[40 * n : 40 * n + 40]}","size":0,"path":"{paths[n]}"}}'
+    for n, entry in page.unusual.items():
+        lines[n] = orjson.dumps(entry_json(entry, expand=False)).decode()
+    return f"[{','.join(lines)}]".encode()
 
 
 def commit_json(commit: CommitInfo, *, formatted: bool) -> dict[str, Any]:
