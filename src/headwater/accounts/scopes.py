@@ -14,8 +14,8 @@ class RepositoryNames:
     """A site part.
 
     ``find`` gives the id of ``[datasets/|spaces/]namespace/name`` if the actor may read it, and raises the hub's own refusal
-    otherwise. ``paths`` gives the present address of each id, and leaves out those that are no more.
+    otherwise. ``paths`` gives the present address of each id, and leaves out those that are no more, or hidden from the actor.
     """
 
     find: Callable[[Tx, Actor, str], int]
-    paths: Callable[[Tx, Iterable[int]], dict[int, str]]
+    paths: Callable[[Tx, Actor, Iterable[int]], dict[int, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select
@@ -60,6 +61,15 @@ def find_by_name(tx: Tx, kind: RepoKind, name: RepoName) -> Repository | None:
     """By present or former name, whoever asks: for services that check rights themselves."""
     row = tx.execute(_BY_NAME, {"of_kind": kind.value, "key": str(name).casefold()}).first()
     return None if row is None else from_row(row)
+
+
+def visible_among(tx: Tx, actor: Actor, ids: Iterable[int]) -> set[int]:
+    """Those of these repositories that still are, and that ``actor`` may know of: one query for all."""
+    seen = accounts.visible(tx, actor).where(
+        owner_id=repository.c.owner_id, repo_id=repository.c.id, is_private=repository.c.is_private
+    )
+    wanted = select(repository.c.id).where(repository.c.id.in_(set(ids)), repository.c.deleted_at.is_(None), seen)
+    return set(tx.execute(wanted).scalars())
 
 
 def from_row(row: Row[Any]) -> Repository:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub.access import from_row, get_repository
+from headwater.hub.access import from_row, get_repository, visible_among
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.tables.repositories import repository
@@ -32,7 +32,7 @@ def find_repository_id(tx: Tx, actor: Actor, path: str) -> int:
     return int(get_repository(tx, actor, kind, RepoName(*parts), Action.READ).id)
 
 
-def repository_paths(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
-    """The present address of each repository that still is."""
-    rows = tx.execute(select(repository).where(repository.c.id.in_(set(ids)), repository.c.deleted_at.is_(None)))
+def repository_paths(tx: Tx, actor: Actor, ids: Iterable[int]) -> dict[int, str]:
+    """The present address of each repository that still is, and that the actor may know of."""
+    rows = tx.execute(select(repository).where(repository.c.id.in_(visible_among(tx, actor, ids))))
     return {row.id: from_row(row).path for row in rows}

@@ -260,7 +260,7 @@ def _load_tokens(
     owners = lookup.get_accounts(tx, [g.account_id for g in grants if g.account_id is not None])
     names = site_of(request).parts.get(RepositoryNames)
     ids = [g.repo_id for g in grants if g.repo_id is not None]
-    paths = names.paths(tx, ids) if names is not None and ids else {}
+    paths = names.paths(tx, actor, ids) if names is not None and ids else {}
 
     def on_what(grant: Grant) -> str:
         if grant.repo_id is not None:

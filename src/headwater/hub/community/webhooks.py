@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from headwater import accounts, queue
 from headwater.accounts import AccountKind, Action
 from headwater.db import Tx
-from headwater.hub.access import get_repository
+from headwater.hub.access import get_repository, visible_among
 from headwater.hub.community.errors import BadWebhook, LimitReached, WebhookNotFound
 from headwater.hub.community.models import Delivery, Discussion, Event, Watched, Webhook
 from headwater.hub.community.store import webhooks as store
@@ -74,13 +74,13 @@ def update_webhook(tx: Tx, actor: Actor, public_id: str, fields: WebhookFields) 
         store.update_webhook(tx, hook.id, **values)
     if fields.watched is not None:
         store.set_watched(tx, hook.id, _resolve(tx, actor, fields.watched))
-    return _get(tx, hook.account_id, public_id)
+    return get_webhook(tx, actor, public_id)
 
 
 def set_enabled(tx: Tx, actor: Actor, public_id: str, *, enabled: bool) -> Webhook:
     hook = _get(tx, _owner(tx, actor), public_id)
     store.update_webhook(tx, hook.id, is_disabled=not enabled, n_failures=0)
-    return _get(tx, hook.account_id, public_id)
+    return get_webhook(tx, actor, public_id)
 
 
 def delete_webhook(tx: Tx, actor: Actor, public_id: str) -> None:
@@ -89,11 +89,12 @@ def delete_webhook(tx: Tx, actor: Actor, public_id: str) -> None:
 
 
 def list_webhooks(tx: Tx, actor: Actor) -> list[Webhook]:
-    return store.list_webhooks(tx, _owner(tx, actor))
+    """Their own, without the names of repositories that they may no longer see."""
+    return _veiled(tx, actor, store.list_webhooks(tx, _owner(tx, actor)))
 
 
 def get_webhook(tx: Tx, actor: Actor, public_id: str) -> Webhook:
-    return _get(tx, _owner(tx, actor), public_id)
+    return _veiled(tx, actor, [_get(tx, _owner(tx, actor), public_id)])[0]
 
 
 def list_deliveries(tx: Tx, actor: Actor, public_id: str, *, limit: int = KEPT_DELIVERIES) -> list[Delivery]:
@@ -197,6 +198,16 @@ def _get(tx: Tx, owner: AccountId, public_id: str) -> Webhook:
     if hook is None:
         raise WebhookNotFound
     return hook
+
+
+def _veiled(tx: Tx, actor: Actor, hooks: Sequence[Webhook]) -> list[Webhook]:
+    # A repository that became private may have been given a name since that its former readers should not learn.
+    ids = {item.repo_id for hook in hooks for item in hook.watched if item.repo_id is not None}
+    seen = visible_among(tx, actor, ids) if ids else set()
+    return [
+        replace(hook, watched=tuple(item for item in hook.watched if item.repo_id is None or item.repo_id in seen))
+        for hook in hooks
+    ]
 
 
 def _resolve(tx: Tx, actor: Actor, watched: Sequence[tuple[str, str]]) -> list[Watched]:
