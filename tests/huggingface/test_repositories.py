@@ -64,10 +64,10 @@ def test_a_deleted_repository_is_gone_and_its_name_stays_with_its_namespace(live
 
 
 def test_a_private_repository_looks_absent_to_others(live_app):
-    live_app.hf("ada").create_repo("ada/hidden", private=True)
+    live_app.hf("ada").create_repo("ada/unseen", private=True)
     for stranger, status in (("bob", 404), (None, 401)):
         with pytest.raises(RepositoryNotFoundError) as hidden:
-            live_app.hf(stranger).repo_info("ada/hidden")
+            live_app.hf(stranger).repo_info("ada/unseen")
         with pytest.raises(RepositoryNotFoundError) as absent:
             live_app.hf(stranger).repo_info("ada/never-was")
         assert hidden.value.response.status_code == absent.value.response.status_code == status
@@ -114,7 +114,7 @@ def test_whoami_names_the_person_and_their_organisations(live_app):
 
 
 def test_a_bad_token_is_told_apart_from_a_missing_repository(live_app):
-    answer = httpx.get(f"{live_app.url}/api/models/ada/hidden", headers={"Authorization": "Bearer hw_wrong"})
+    answer = httpx.get(f"{live_app.url}/api/models/ada/unseen", headers={"Authorization": "Bearer hw_wrong"})
     assert answer.status_code == 401
     assert answer.headers["x-error-message"] == "Invalid credentials in Authorization header"
     assert "x-error-code" not in answer.headers

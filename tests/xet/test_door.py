@@ -96,11 +96,11 @@ def test_a_server_that_is_killed_names_nothing_and_goes_on(new_app) -> None:
     app = new_app(workers=1)
     app.hf("ada").create_repo("ada/m")
     xorb = some_xorb(3 * MIB)
-    begin_xorb(app, "ada", "ada/m", xorb, 2 * MIB)
-    wait_for(lambda: list((app.data / "blobs/tmp").iterdir()), what="the upload's beginning")
-    for pid in app.processes():
-        os.kill(pid, signal.SIGKILL)
-    app.process.wait()
+    with begin_xorb(app, "ada", "ada/m", xorb, 2 * MIB):
+        wait_for(lambda: list((app.data / "blobs/tmp").iterdir()), what="the upload's beginning")
+        for pid in app.processes():
+            os.kill(pid, signal.SIGKILL)
+        app.process.wait()
     assert not list((app.data / "blobs").glob("xet/*/*/*"))
     again = LiveApp(app.data, options={"workers": 1})
     try:
