@@ -302,3 +302,21 @@ def test_a_snapshot_of_many_files_is_one_download(live_app, api, tmp_path):
     live_app.hf("eve").snapshot_download(name, cache_dir=tmp_path / "one")
     # Each of the server's processes counts for itself, so at most one for each of them.
     wait_for(lambda: 1 <= (api.model_info(name, expand=["downloads"]).downloads or 0) <= 2, what="a count of one")
+
+
+def test_odd_names_come_through_a_long_listing(api):
+    name = api.create_repo("ada/odd").repo_id
+    paths = ['say "so".txt', "back\\slash.txt", "页 一.txt", "tab-é.txt", "zwj\u200d.txt"]
+    paths = [path for path in paths if _is_taken(api, name, path)]
+    assert len(paths) >= 3
+    listed = [item.path for item in api.list_repo_tree(name, recursive=True)]
+    assert sorted(listed) == sorted([".gitattributes", *paths])
+
+
+def _is_taken(api, name, path):
+    """Whether the server lets a file be called so; what it refuses cannot be listed either."""
+    try:
+        api.create_commit(name, [CommitOperationAdd(path, b"x")], commit_message="One")
+    except HfHubHTTPError:
+        return False
+    return True

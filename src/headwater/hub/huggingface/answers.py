@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
@@ -11,8 +10,6 @@ from starlette.responses import Response
 from headwater.hub.content.reading import Entry, TreeLines
 from headwater.hub.git import CommitInfo, EntryKind
 from headwater.kernel import to_iso
-
-_TO_ESCAPE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # in a JSON text
 
 
 def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -37,17 +34,16 @@ def entry_json(entry: Entry, *, expand: bool) -> dict[str, Any]:
 def lines_json(page: TreeLines) -> bytes:
     """As ``entry_json`` for each line, written out at once: an object for each would cost more than all the rest."""
     columns = page.columns
-    ids = b"".join(columns.oids).hex()
-    paths = columns.paths
-    if _TO_ESCAPE.search("".join(paths)):
+    paths, oids, text = columns.paths, columns.oids, "".join(columns.paths)
+    if '"' in text or "\\" in text or not text.isprintable():
         paths = [orjson.dumps(path.encode(errors="replace").decode())[1:-1].decode() for path in paths]
     lines = [
-        f'{{"type":"file","oid":"{ids[at : at + 40]}","size":{size},"path":"{path}"}}'
-        for at, size, path in zip(range(0, len(ids), 40), columns.sizes, paths, strict=True)
+        f'{{"type":"file","oid":"{oid.hex()}","size":{size},"path":"{path}"}}'
+        for oid, size, path in zip(oids, columns.sizes, paths, strict=True)
     ]
     for n, mode in enumerate(columns.modes):
         if mode == b"40000":
-            lines[n] = f'{{"type":"directory","oid":"{ids[40 * n : 40 * n + 40]}","size":0,"path":"{paths[n]}"}}'
+            lines[n] = f'{{"type":"directory","oid":"{oids[n].hex()}","size":0,"path":"{paths[n]}"}}'
     for n, entry in page.unusual.items():
         lines[n] = orjson.dumps(entry_json(entry, expand=False)).decode()
     return f"[{','.join(lines)}]".encode()
