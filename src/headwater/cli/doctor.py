@@ -53,7 +53,34 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
             yield Finding("configuration", Verdict.BAD, problem, "docs/settings.md lists what can be set.")
         return
     yield Finding("configuration", Verdict.GOOD, "The configuration can be read.")
+    if (data_dir / "headwater.db").exists():
+        yield from _check_inside(data_dir)
     yield surroundings.check_port(own.host, own.port, is_ours=is_running(data_dir))
     if own.url is None and own.host not in ("127.0.0.1", "localhost", "::1"):
         mend = "Set HEADWATER_URL to the address that people use, once that is to stay."
         yield Finding("url", Verdict.WARNING, "Links to clients will carry this machine's own address.", mend)
+
+
+def _check_inside(data_dir: Path) -> Iterator[Finding]:
+    """What the database tells of work that does not go on."""
+    from headwater import queue
+    from headwater.cli.open import open_site
+    from headwater.hub.collector.clock import find_stop
+
+    site = open_site(data_dir)
+    try:
+        with site.db.reading() as tx:
+            stop, n_failed = find_stop(tx), queue.count_by_state(tx).get("failed", 0)
+    finally:
+        site.db.close()
+    if stop is None:
+        yield Finding("collector", Verdict.GOOD, "The collector may run.")
+    else:
+        found = f"The clock said {stop.noticed_at:%Y-%m-%d %H:%M} when the collector last ran at {stop.last_run_at:%Y-%m-%d %H:%M}."
+        mend = "Nothing is collected until you have looked at the clock: headwater collector confirm"
+        yield Finding("collector", Verdict.WARNING, found, mend)
+    if n_failed:
+        mend = "Look at the page /admin/storage, mend what is named there, and have them tried again."
+        yield Finding("jobs", Verdict.WARNING, f"Jobs that were given up: {n_failed}.", mend)
+    else:
+        yield Finding("jobs", Verdict.GOOD, "No job was given up.")

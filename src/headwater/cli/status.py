@@ -33,7 +33,7 @@ def status(data_dir: Path, as_json: bool) -> int:  # noqa: FBT001 -- click passe
     if (data_dir / "headwater.db").exists():
         facts["database_bytes"] = sum(path.stat().st_size for path in data_dir.glob("headwater.db*"))
         facts["free_bytes"] = shutil.disk_usage(data_dir).free
-        facts["jobs"] = _jobs(data_dir)
+        facts |= _inside(data_dir)
     out.result(facts, _words(facts))
     return 0 if running is not None else 3
 
@@ -52,7 +52,16 @@ def _words(facts: dict[str, Any]) -> str:
         lines.append(
             f"Database {facts['database_bytes'] / 1e6:.1f} MB, {facts['free_bytes'] / 1e9:.1f} GB free. Jobs: {jobs}"
         )
+    lines += [f"Given up: {job['kind']}: {_last_line(job['error'])}" for job in facts.get("failed_jobs", ())]
+    if facts.get("failed_jobs"):
+        lines.append("Administrators can have them tried again on the page /admin/storage.")
+    if facts.get("collector_stopped"):
+        lines.append(facts["collector_stopped"])
     return "\n".join(lines)
+
+
+def _last_line(error: str) -> str:
+    return error.strip().rpartition("\n")[2][:300]
 
 
 def _answer_time(url: str) -> float | None:
@@ -85,12 +94,20 @@ def _memory(pid: int) -> int:
     return 0
 
 
-def _jobs(data_dir: Path) -> dict[str, int]:
+def _inside(data_dir: Path) -> dict[str, Any]:
+    """What only the database tells: jobs, those given up, and whether the collector waits for somebody."""
     from headwater import queue
     from headwater.cli.open import open_site
+    from headwater.hub.collector.clock import ClockJumped, find_stop
 
     site = open_site(data_dir)
     try:
-        return dict(site.db.read(queue.count_by_state))
+        with site.db.reading() as tx:
+            stop, failed = find_stop(tx), queue.list_failed(tx, 5)
+            return {
+                "jobs": dict(queue.count_by_state(tx)),
+                "failed_jobs": [{"kind": job.kind, "error": job.error} for job in failed],
+                "collector_stopped": None if stop is None else ClockJumped(stop).message,
+            }
     finally:
         site.db.close()

@@ -16,6 +16,7 @@ BUILD_LAST_CHANGED = "hub.build_last_changed"
 SETTLE_S = 1.0  # commits come in bursts; readers of a lagging index are answered from the commit itself
 MERGE_PACKS = "hub.merge_packs"
 PRUNE_REPOSITORY = "hub.prune_repository"
+COLLECT_BYTES = "hub.collect_bytes"
 
 
 @dataclass(frozen=True)

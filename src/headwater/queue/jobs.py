@@ -126,6 +126,39 @@ def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
     return again
 
 
+@dataclass(frozen=True)
+class FailedJob:
+    """One that was given up after ``attempts``."""
+
+    id: JobId
+    kind: str
+    payload: dict[str, Any]
+    attempts: int
+    error: str
+    at: datetime
+
+
+def list_failed(tx: Tx, limit: int = 50) -> list[FailedJob]:
+    """Those given up, the latest first."""
+    query = select(job).where(job.c.state == "failed").order_by(job.c.finished_at.desc()).limit(limit)
+    return [
+        FailedJob(JobId(row.id), row.kind, row.payload, row.attempts, row.last_error or "", row.finished_at)
+        for row in tx.execute(query)
+    ]
+
+
+def retry_failed(tx: Tx, now: datetime) -> int:
+    """Give every job that was given up another full round of attempts; returns how many."""
+    failed = tx.execute(select(job.c.id, job.c.unique_key).where(job.c.state == "failed").order_by(job.c.id)).all()
+    for row in failed:
+        if row.unique_key and tx.execute(_WAITING, {"unique_key": row.unique_key}).first() is not None:
+            finish(tx, JobId(row.id))  # the same work already waits
+            continue
+        values = {"state": "waiting", "attempts": 0, "run_at": now, "finished_at": None}
+        tx.execute(update(job).where(job.c.id == row.id).values(values))
+    return len(failed)
+
+
 def count_by_state(tx: Tx) -> dict[str, int]:
     """How many jobs wait, run and have failed for good."""
     rows = tx.execute(select(job.c.state, func.count().label("n")).group_by(job.c.state))

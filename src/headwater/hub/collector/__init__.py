@@ -5,14 +5,21 @@ since that was first seen; and the clock has not jumped since the last run (``cl
 """
 
 from headwater.hub.collector.clock import ClockJumped, Stopped, confirm_clock, find_stop
-from headwater.hub.collector.run import Report, collect, run_periodically
+from headwater.hub.collector.overview import Overview, ask_for_run, confirm, find_overview, retry_jobs
+from headwater.hub.collector.run import Report, collect, run_asked, run_periodically
 
 __all__ = [
     "ClockJumped",
+    "Overview",
     "Report",
     "Stopped",
+    "ask_for_run",
     "collect",
+    "confirm",
     "confirm_clock",
+    "find_overview",
     "find_stop",
+    "retry_jobs",
+    "run_asked",
     "run_periodically",
 ]

@@ -22,6 +22,7 @@ MAX_BACK = timedelta(seconds=5)  # what time servers correct
 
 _LAST = "collector_last_run"
 _STOP = "collector_stopped"
+_REPORT = "collector_last_report"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ def find_stop(tx: Tx) -> Stopped | None:
 def find_last_run(tx: Tx) -> datetime | None:
     found = _read(tx, _LAST)
     return None if found is None else from_iso(found)
+
+
+def keep_report(tx: Tx, done: dict[str, int]) -> None:
+    """What the run that has just ended did, in numbers."""
+    _write(tx, _REPORT, done)
+
+
+def find_report(tx: Tx) -> dict[str, int] | None:
+    found: dict[str, int] | None = _read(tx, _REPORT)
+    return found
 
 
 def confirm_clock(tx: Tx, now: datetime) -> None:

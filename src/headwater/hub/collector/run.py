@@ -7,16 +7,17 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from headwater.hub.collector import store
-from headwater.hub.collector.clock import ClockJumped, advance_clock
+from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
 from headwater.hub.files.placing import placing
 from headwater.hub.files.service import payload_path
 from headwater.hub.xet.xorbs import index_path
@@ -71,6 +72,11 @@ def run_periodically(site: Site) -> None:
         log.error("collector.stopped", reason=stopped.message)
 
 
+def run_asked(site: Site, _: Mapping[str, Any]) -> None:
+    """The handler of a run that an administrator asked for."""
+    run_periodically(site)
+
+
 def collect(site: Site, *, now: datetime) -> Report:
     """Take every step that is due.
 
@@ -89,6 +95,7 @@ def collect(site: Site, *, now: datetime) -> Report:
         _end_xorbs(site, done, now)
         _sweep_temporary(site, done, now)
         _sweep_orphans(site, done, now)
+        site.db.write(keep_report, asdict(done))
     return done
 
 

@@ -15,6 +15,7 @@ from headwater.hub.pages import (
     refs,
     repository,
     settings,
+    storage,
     upload,
 )
 from headwater.hub.pages.addresses import PREFIXES
@@ -72,5 +73,6 @@ ROUTES = [
     Route("GET", "/-/uploads/{id}", upload.ask, Access.SELF, "api"),
     Route("PUT", "/-/uploads/{id}", upload.append, Access.SELF, "api"),
     *(route for prefix in PREFIXES for route in _of_repository(prefix)),
+    *storage.ROUTES,
     *community.ROUTES,
 ]
