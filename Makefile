@@ -9,7 +9,8 @@ PATHS := src tests tools bench
 
 up: ## install, and start the platform in the background on http://127.0.0.1:7860 (PORT=, HOST=, DATA= to differ)
 	@tools/setup.sh up
-	@$(BIN)/headwater up --background --data $(DATA) $(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST))
+	@_HEADWATER_STOP_COMMAND="make down$(if $(filter-out data,$(DATA)), DATA=$(DATA))" \
+	$(BIN)/headwater up --background --data $(DATA) $(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST))
 
 down: ## stop it
 	@test -x $(BIN)/headwater || { echo "Nothing is installed here, so nothing runs."; exit 0; }; \

@@ -53,7 +53,7 @@ print("hello")
 ```
 
 | a | b |
-|---|---|
+|---|---:|
 | 1 | 2 |
 """
 
@@ -134,7 +134,7 @@ def fill(app: LiveApp) -> str:
         "model",
         {
             "README.md": CARD,
-            "config.json": '{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}\n',
+            "config.json": '{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 8192}\n',
             "model.safetensors": safetensors({"embed.weight": (64, 16), "layer.0.weight": (16, 16)}),
             "scripts/run.py": "def main() -> None:\n    print('hi <b>')\n",
             "figures/loss.png": png(),

@@ -272,3 +272,19 @@ def test_the_reader_chooses_language_and_theme(pages: Pages) -> None:
         assert 'data-theme="dark"' in client.get("/models").text
         assert client.get("/-/language/en?next=//evil.example/").headers["location"] == "/"
         assert client.get("/-/theme/purple").status_code == 404
+
+
+def test_what_a_models_files_say_of_it(pages: Pages) -> None:
+    with pages.client() as client:
+        html = client.get(f"/{MODEL}").text
+    assert "8,192 tokens" in html
+    assert '<td align="right">2</td>' in html
+
+
+def test_a_search_names_people_and_organisations(pages: Pages) -> None:
+    with pages.client(language="zh-CN") as client:
+        assert '<a class="chip" href="/lab">lab · 组织</a>' in client.get("/models?search=LA").text
+        assert '<a class="chip" href="/ada">ada</a>' in client.get("/datasets?search=ada/pages").text
+        assert "用户与组织" not in client.get("/models?search=%25").text
+        assert "用户与组织" not in client.get("/models").text
+        assert 'href="/collections"' in client.get("/").text

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pkgutil
 import re
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,8 +73,45 @@ def test_every_key_that_is_used_exists_and_every_key_is_used() -> None:
     assert not unused
 
 
-def every_error(kind: type[HeadwaterError]) -> set[str]:
-    return {kind.code, *(code for each in kind.__subclasses__() for code in every_error(each))}
+# Whose refusals no page can meet: commands, the start, and doors that programs alone come through.
+NOT_ON_PAGES = (
+    "headwater.cli",
+    "headwater.config",
+    "headwater.db.schema",
+    "headwater.running",
+    "headwater.server",
+    "headwater.surroundings",
+    "headwater.hub.xet",
+    "headwater.hub.lfs",
+)
+OF_GIT_PUSHES = {"bad_pkt_line", "bad_push", "push_too_large", "ref_not_taken"}
+OF_XET_CLIENTS = {"bad_xet_token"}
+
+
+def every_error(kind: type[HeadwaterError]) -> Iterator[type[HeadwaterError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from every_error(each)
+
+
+def test_every_refusal_a_page_can_meet_has_chinese_words() -> None:
+    for module in pkgutil.walk_packages(headwater.__path__, "headwater."):
+        if not re.search(r"\.(migrations|__main__)(\.|$)", module.name):
+            importlib.import_module(module.name)
+    chinese = i18n.language("zh-CN")
+    codes = {
+        each.code
+        for each in every_error(HeadwaterError)
+        if "code" in vars(each)
+        and each.__module__.startswith("headwater.")
+        and not each.__module__.startswith(NOT_ON_PAGES)
+    }
+    assert len(codes) > 60
+    missing = {code for code in codes if not chinese.has(f"error.code.{code}")}
+    assert missing == OF_GIT_PUSHES | OF_XET_CLIENTS
+    known = {each.code for each in every_error(HeadwaterError)} | {"broken", "nothing_here"}
+    written = {key.removeprefix("error.code.") for key in i18n.catalogue("zh-CN") if key.startswith("error.code.")}
+    assert written <= known
 
 
 def test_every_kind_of_refusal_has_a_title() -> None:

@@ -1,5 +1,6 @@
 """Markdown of strangers: what it becomes, and that nothing in it can act."""
 
+import re
 import time
 from html.parser import HTMLParser
 
@@ -415,3 +416,11 @@ def test_more_than_a_megabyte_is_cut():
 @settings(max_examples=60, deadline=None)
 def test_any_text_renders(text):
     assert objections(md(text)) == []
+
+
+def test_columns_of_a_table_keep_their_alignment() -> None:
+    html = render("| a | b | c | d |\n|---|:--|:-:|--:|\n| 1 | 2 | 3 | 4 |\n", link_base="")
+    assert re.findall(r"<t([hd])( [^>]*|)>", html) == [
+        (cell, side) for cell in "hd" for side in ("", ' align="left"', ' align="center"', ' align="right"')
+    ]
+    assert "style" not in html

@@ -249,3 +249,19 @@ def test_the_pinned_packages_name_no_registry():
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(lines) > 50
     assert all(re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.]+", line) for line in lines)
+
+
+def test_a_large_log_is_put_beside_before_a_server_writes_on(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with (data / "headwater.log").open("wb") as log:
+        log.truncate((16 << 20) + 1)
+    env = {"_HEADWATER_STOP_COMMAND": "make down"}
+    said = command("up", "--data", str(data), "--port", "0", "--background", env=env)
+    try:
+        assert said.returncode == 0, said.stderr
+        assert "Stop it with `make down`." in said.stdout
+        assert (data / "headwater.log.1").stat().st_size > 16 << 20
+        assert (data / "headwater.log").stat().st_size < 1 << 20
+    finally:
+        assert command("down", "--data", str(data)).returncode == 0

@@ -42,9 +42,11 @@ from headwater.accounts.service.gates import (
     request_access,
     withdraw_request,
 )
+from headwater.accounts.service.identify import still_stands
 from headwater.accounts.service.links import ensure_first_admin_link
 from headwater.accounts.service.lookup import (
     find_account,
+    find_by_prefix,
     get_account,
     get_accounts,
     get_organisation,
@@ -117,6 +119,7 @@ __all__ = [
     "create_token",
     "ensure_first_admin_link",
     "find_account",
+    "find_by_prefix",
     "find_request",
     "find_role",
     "get_account",
@@ -144,6 +147,7 @@ __all__ = [
     "set_role",
     "set_sign_up_policy",
     "sign_up_policy",
+    "still_stands",
     "suspend",
     "update_profile",
     "visible",

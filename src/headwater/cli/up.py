@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import subprocess
@@ -16,6 +17,8 @@ from headwater.kernel import HeadwaterError, Kind
 from headwater.web.terminal import Output, data_option, json_option
 
 START_S = 60.0
+LOG_BYTES = 16 << 20
+STOP_VARIABLE = "_HEADWATER_STOP_COMMAND"
 
 
 class StartFailed(HeadwaterError):
@@ -33,7 +36,9 @@ class StartFailed(HeadwaterError):
 @click.option("--workers", type=int, help="Web worker processes.  [default: 2, or 1 on a single processor]")
 @click.option("--url", help="Public address that links carry, such as https://hub.example.edu.")
 @click.option(
-    "--background", is_flag=True, help="Return once it answers; its log goes to headwater.log in the data folder."
+    "--background",
+    is_flag=True,
+    help="Return once it answers; its log goes to headwater.log in the data folder, a large one to headwater.log.1 first.",
 )
 @json_option
 def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  # noqa: FBT001 -- click passes flags so
@@ -107,6 +112,7 @@ def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int
     log_path = data_dir / "headwater.log"
     given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     command = [sys.executable, "-m", "headwater", "up", f"--data={data_dir}", "--json", *given]
+    _turn_log(log_path)
     with log_path.open("ab") as log:
         start = log.tell()
         child = subprocess.Popen(
@@ -121,9 +127,18 @@ def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int
             raise StartFailed(log_path, log.read().decode("utf-8", "replace")[-2000:].strip())
     facts = {**orjson.loads(said), "log": str(log_path)}
     near = data_dir.relative_to(Path.cwd()) if data_dir.is_relative_to(Path.cwd()) else data_dir
-    stop = f"Its log is {log_path}. Stop it with `headwater down --data {near}`."
+    # Whoever starts it by another command sets how that one stops it: `make up` does.
+    by = os.environ.get(STOP_VARIABLE) or f"headwater down --data {near}"
+    stop = f"Its log is {log_path}. Stop it with `{by}`."
     out.result(facts, _welcome(facts["url"], facts.get("first_admin_link"), stop))
     return 0
+
+
+def _turn_log(path: Path) -> None:
+    """Put a log that has grown large beside, before a server begins to write on: two files are kept."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_name(f"{path.name}.1"))
 
 
 def _first_answer(child: subprocess.Popen[bytes]) -> bytes | None:

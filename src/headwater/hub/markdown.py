@@ -97,6 +97,7 @@ def _parser() -> MarkdownIt:
     parser.block.ruler.before("table", "deadline", _check_time_block, {"alt": []})
     parser.core.ruler.push("heading_ids", _name_headings)
     parser.core.ruler.push("bare_links", _link_bare_addresses)
+    parser.core.ruler.push("aligned_cells", _align_cells)
     parser.add_render_rule("math_inline", _render_inline_math)
     parser.add_render_rule("math_inline_double", _render_display_math)
     parser.add_render_rule("math_block", _render_display_math)
@@ -104,6 +105,15 @@ def _parser() -> MarkdownIt:
     parser.add_render_rule("amsmath", _render_display_math)
     parser.add_render_rule("fence", _render_fence)
     return parser
+
+
+def _align_cells(state: StateCore) -> None:
+    """Say by an attribute how a table's cells are aligned: the style that stands there would be cleaned away."""
+    for token in state.tokens:
+        if token.type in ("th_open", "td_open"):
+            side = str(token.attrs.pop("style", "")).removeprefix("text-align:")
+            if side in ("left", "center", "right"):
+                token.attrSet("align", side)
 
 
 def slug_of(title: str) -> str:

@@ -33,6 +33,11 @@ def get_accounts(tx: Tx, ids: Iterable[int]) -> dict[AccountId, Account]:
     return people.accounts_by_id(tx, ids)
 
 
+def find_by_prefix(tx: Tx, prefix: str, *, limit: int = 5) -> list[Account]:
+    """People and organisations whose names begin with ``prefix``; their names are public, as their pages are."""
+    return people.accounts_by_prefix(tx, prefix, limit) if prefix else []
+
+
 def get_person(tx: Tx, name: str) -> Account:
     """The person called ``name``.
 

@@ -83,6 +83,16 @@ def accounts_page(
     return [account_of(row) for row in rows[:limit]], len(rows) > limit
 
 
+def accounts_by_prefix(tx: Tx, prefix: str, limit: int) -> list[Account]:
+    """Whose names begin so, in order; by the unique index, however many there are."""
+    key = name_key(prefix)
+    query = select(account).where(
+        account.c.name_key >= key, account.c.name_key < key + "\U0010ffff", account.c.suspended_at.is_(None)
+    )
+    rows = tx.execute(query.order_by(account.c.name_key).limit(limit))
+    return [account_of(row) for row in rows]
+
+
 def count_site_admins(tx: Tx) -> int:
     """Administrators who can sign in: suspended ones do not count."""
     found: int = tx.execute(

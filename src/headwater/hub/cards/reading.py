@@ -127,6 +127,9 @@ def _facts_of_config(config: Mapping[str, Any], derived: tags.Derived) -> dict[s
         if isinstance(config.get("quantization_config"), dict):
             method = metadata.text(config["quantization_config"].get("quant_method"))
             facts["config"]["quantization_config"] = {"quant_method": method}
+        positions = config.get("max_position_embeddings")
+        if isinstance(positions, int) and 1 < positions < 1 << 40:
+            facts["config"]["max_position_embeddings"] = positions
     if derived.auto_model is not None:
         facts["transformersInfo"] = {"auto_model": derived.auto_model, "pipeline_tag": derived.pipeline_tag}
     return facts

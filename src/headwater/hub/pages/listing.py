@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater import web
+from headwater import accounts, web
+from headwater.accounts import Account
 from headwater.db import Tx
 from headwater.hub import search
 from headwater.hub.models import RepoKind
@@ -95,6 +96,7 @@ class ListPage:
     has_filters: bool
     hidden: Sequence[tuple[str, str]]  # what the search field sends along
     elsewhere: Sequence[tuple[RepoKind, Count, str]]  # the same words among the other kinds
+    owners: Sequence[Account]  # people and organisations whose names begin with the text
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
         has_filters=bool(wanted.text or wanted.author or wanted.tags or wanted.size),
         hidden=_hidden(wanted),
         elsewhere=_elsewhere(tx, actor, wanted),
+        owners=accounts.find_by_prefix(tx, wanted.text.partition("/")[0]) if wanted.cursor is None else (),
     )
 
 
