@@ -32,7 +32,7 @@ FAMILIES = {
         "running apps"
     ),
     "/api/spaces/{ns}/{name}/{call:logs|volumes|metrics|events}/{rest*}": "running apps",
-    "/api/spaces/{call:templates|hardware|zero-gpu|semantic-search}": "running apps",
+    "/api/spaces/{call:templates|hardware|zero-gpu}": "running apps",
     "/api/spaces/{call:templates|hardware|zero-gpu}/{rest*}": "running apps",
     "/api/{type:models|datasets|spaces}/{ns}/{name}/resource-group": "resource groups",
     "/api/collections/{ns}/{slug}/resource-group": "resource groups",
