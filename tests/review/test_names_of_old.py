@@ -21,7 +21,11 @@ def test_a_webhook_does_not_tell_the_new_name_of_what_became_private(live_app: L
     assert made.is_success, made.text
     bob.update_repo_settings("bob/once-open", private=True)
     bob.move_repo("bob/once-open", "bob/unspoken-plan")
-    for address in ("/api/settings/webhooks", f"/api/settings/webhooks/{made.json()['webhook']['id']}", "/settings/webhooks"):
+    for address in (
+        "/api/settings/webhooks",
+        f"/api/settings/webhooks/{made.json()['webhook']['id']}",
+        "/settings/webhooks",
+    ):
         answer = httpx.get(live_app.url + address, headers=headers)
         assert answer.status_code == 200
         assert "unspoken-plan" not in answer.text

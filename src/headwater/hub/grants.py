@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
+from headwater import accounts
 from headwater.accounts import Action
-from headwater.kernel import AccountId, Actor, Grant, RepoId, TokenLimits
+from headwater.db import Tx
+from headwater.hub.access import get_repository_by_id
+from headwater.hub.errors import RepositoryNotFound
+from headwater.hub.models import Repository
+from headwater.kernel import AccountId, Actor, Grant, RepoId, TokenLimits, utcnow
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,15 @@ class RepoGrant:
             bounds = TokenLimits(token_id, token_name, role, tuple(Grant(*grant) for grant in grants))
         actor = Actor(None if account_id is None else AccountId(account_id), name, is_site_admin, limits=bounds)
         return cls(actor, RepoId(repo_id), Action(action))
+
+
+def require_grant(tx: Tx, grant: RepoGrant) -> Repository:
+    """The grant's repository, if its person may still do what was granted.
+
+    Raises:
+        RepositoryNotFound: it is gone or hidden by now, or the person was suspended, or their token revoked or expired.
+        NotAllowed, GateClosed, Disabled: the right itself was taken.
+    """
+    if not accounts.still_stands(tx, grant.actor, now=utcnow()):
+        raise RepositoryNotFound
+    return get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)

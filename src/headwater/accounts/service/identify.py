@@ -57,6 +57,18 @@ def identify_session(tx: Tx, secret: str, *, now: datetime) -> Identified | None
     return Identified(actor, is_stale=now - row.last_seen_at > TOUCH_EVERY, session=secrets.session_of(row))
 
 
+def still_stands(tx: Tx, actor: Actor, *, now: datetime) -> bool:
+    """Whether an actor that was written into a link some time ago may still act: for those, no credential comes along."""
+    if actor.account_id is None:
+        return True
+    row = secrets.standing(tx, actor.account_id, None if actor.limits is None else actor.limits.token_id)
+    if row is None or row.suspended_at is not None or row.revoked_at is not None:
+        return False
+    if actor.is_site_admin and not row.is_site_admin:
+        return False
+    return row.expires_at is None or row.expires_at > now
+
+
 def note_token_use(tx: Tx, token_id: int, *, now: datetime) -> None:
     """Write when a token was last used."""
     secrets.touch_token(tx, token_id, now=now)

@@ -31,6 +31,12 @@ _TOKEN_WITH_OWNER = prepared(
     .join(account, account.c.id == token.c.account_id)
     .where(token.c.digest == bindparam("digest"))
 )
+_STANDING = prepared(
+    select(account.c.suspended_at, account.c.is_site_admin, token.c.revoked_at, token.c.expires_at)
+    .select_from(account)
+    .outerjoin(token, token.c.id == bindparam("token_id"))
+    .where(account.c.id == bindparam("account_id"))
+)
 _SESSION_WITH_OWNER = prepared(
     select(
         session,
@@ -45,6 +51,12 @@ _SESSION_WITH_OWNER = prepared(
 
 def token_with_owner(tx: Tx, digest: str) -> Row[Any] | None:
     row: Row[Any] | None = tx.execute(_TOKEN_WITH_OWNER, {"digest": digest}).first()
+    return row
+
+
+def standing(tx: Tx, account_id: AccountId, token_id: int | None) -> Row[Any] | None:
+    """What could have ended an actor's power since it was last looked at."""
+    row: Row[Any] | None = tx.execute(_STANDING, {"account_id": account_id, "token_id": token_id}).first()
     return row
 
 

@@ -24,7 +24,7 @@ from headwater.db import Tx
 from headwater.hub import access, files, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
-from headwater.hub.grants import RepoGrant
+from headwater.hub.grants import RepoGrant, require_grant
 from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing, PartsStillArriving
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.models import RepoKind, RepoName
@@ -235,7 +235,7 @@ def receive_object(site: Site, link: str, body: BodyReader) -> Sha256:
 
 def _is_here(tx: Tx, grant: RepoGrant, sha256: Sha256) -> bool:
     """Whether the grant's person has sent it already; asks again whether they may write."""
-    access.get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)
+    require_grant(tx, grant)
     found = files_store.find_blobs(tx, [sha256]).get(sha256)
     if found is None or not found.is_stored:
         return False

@@ -21,11 +21,11 @@ import structlog
 
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Tx
-from headwater.hub import access
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.files.service import payload_path
 from headwater.hub.files.terms import Term, to_text
+from headwater.hub.grants import require_grant
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import BadShard, BadXorb
 from headwater.hub.xet.hashes import Tree, file_hash, range_hash
@@ -116,7 +116,7 @@ def _renew_if_held(tx: Tx, grant: CasGrant, name: XetHash) -> bool:
 
 
 def _require_still(tx: Tx, grant: CasGrant) -> None:
-    access.get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)
+    require_grant(tx, grant)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from headwater.db import Tx
 from headwater.hub import access, signing
 from headwater.hub.files.service import has_right, payload_path
 from headwater.hub.files.terms import Term
+from headwater.hub.grants import require_grant
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import ChunkUnknown, RangePastEnd, XetFileNotFound
@@ -117,7 +118,7 @@ def reconstruct(
         RangePastEnd: the range begins past the end.
     """
     with site.db.reading() as tx:
-        access.get_repository_by_id(tx, grant.actor, grant.repo_id, Action.READ_FILES)
+        require_grant(tx, replace(grant, action=Action.READ_FILES))
         known = store.find_file(tx, xet_hash)
         if known is None or not has_right(tx, grant.repo_id, known[0], pull=None):
             raise XetFileNotFound
@@ -214,7 +215,7 @@ def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> 
 
 
 def _usable_around(tx: Tx, grant: CasGrant, digest: str) -> list[XetHash]:
-    access.get_repository_by_id(tx, grant.actor, grant.repo_id, grant.action)
+    require_grant(tx, grant)
     for xet_hash, number in store.find_chunk(tx, digest, limit=DEDUP_FILES):
         terms = store.find_terms(tx, xet_hash)
         if store.find_usable(tx, grant, [terms[number].xorb]):
