@@ -7,7 +7,7 @@ from headwater.kernel.actor import ANONYMOUS, SYSTEM, Actor, Grant, TokenLimits
 from headwater.kernel.clock import from_iso, to_iso, utcnow
 from headwater.kernel.errors import HeadwaterError, Kind
 from headwater.kernel.ids import AccountId, CommitId, EntryId, GitOid, JobId, RepoId, Sha256, XetHash
-from headwater.kernel.paging import BadCursor, Page, decode_cursor, encode_cursor
+from headwater.kernel.paging import BadCursor, Page, decode_cursor, decode_number, encode_cursor
 from headwater.kernel.settings import Settings, setting
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "TokenLimits",
     "XetHash",
     "decode_cursor",
+    "decode_number",
     "encode_cursor",
     "from_iso",
     "setting",

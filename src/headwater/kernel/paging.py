@@ -40,5 +40,17 @@ def decode_cursor(text: str) -> Any:
     """
     try:
         return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadCursor from exc
+
+
+def decode_number(text: str) -> int:
+    """As ``decode_cursor``, where the position is a row's number.
+
+    Raises:
+        BadCursor: ``text`` is not such a cursor.
+    """
+    position = decode_cursor(text)
+    if type(position) is not int or not 0 <= position < 1 << 63:
+        raise BadCursor
+    return position

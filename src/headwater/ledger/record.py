@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import func, insert, select
 
 from headwater.db import Tx, prepared
-from headwater.kernel import Actor, EntryId, Page, decode_cursor, encode_cursor, to_iso
+from headwater.kernel import Actor, EntryId, Page, decode_number, encode_cursor, to_iso
 from headwater.ledger.tables import entry, entry_secret, pending_entry
 
 LEAF_VERSION = 1
@@ -99,7 +99,7 @@ def list_entries(tx: Tx, *, repo_id: int, cursor: str | None = None, limit: int 
         .limit(limit + 1)
     )
     if cursor is not None:
-        query = query.where(entry.c.id < int(decode_cursor(cursor)))
+        query = query.where(entry.c.id < decode_number(cursor))
     rows = tx.execute(query).all()
     items = [
         Entry(

@@ -14,7 +14,7 @@ from headwater.accounts.rights import require
 from headwater.accounts.service.lookup import get_person, get_self
 from headwater.accounts.store import gates
 from headwater.db import Tx
-from headwater.kernel import Actor, Page, decode_cursor, encode_cursor
+from headwater.kernel import Actor, Page, decode_number, encode_cursor
 
 STATUSES = ("pending", "accepted", "rejected")
 MAX_FIELDS, MAX_FIELD_LENGTH = 50, 2000
@@ -74,7 +74,7 @@ def list_requests(
     require(tx, actor, Action.ADMIN, on=on)
     if status not in STATUSES:
         raise BadSetting(f"{status!r} is no status of an access request. Use one of: {', '.join(STATUSES)}.")
-    after = 0 if cursor is None else int(decode_cursor(cursor))
+    after = 0 if cursor is None else decode_number(cursor)
     items, more = gates.requests_page(tx, _gated_id(on), status, after_id=after, limit=limit)
     return Page(items, encode_cursor(items[-1].id) if more else None)
 

@@ -12,7 +12,7 @@ from headwater.accounts.rights import require
 from headwater.accounts.service.lookup import get_organisation, get_person, get_self
 from headwater.accounts.store import people
 from headwater.db import Tx
-from headwater.kernel import AccountId, Actor, Page, decode_cursor, encode_cursor
+from headwater.kernel import AccountId, Actor, Page, decode_number, encode_cursor
 
 
 def create_organisation(
@@ -84,7 +84,7 @@ def remove_member(tx: Tx, actor: Actor, org: str, person: str, *, now: datetime)
 
 def list_members(tx: Tx, org: str, *, cursor: str | None = None, limit: int = 100) -> Page[Member]:
     """Members in the order of their accounts; memberships are public."""
-    after = 0 if cursor is None else int(decode_cursor(cursor))
+    after = 0 if cursor is None else decode_number(cursor)
     items, more = people.members_page(tx, get_organisation(tx, org).id, after_id=after, limit=limit)
     return Page(items, encode_cursor(items[-1].account.id) if more else None)
 

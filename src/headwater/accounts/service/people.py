@@ -22,7 +22,7 @@ from headwater.accounts.service.lookup import get_account, get_person, get_self
 from headwater.accounts.service.sessions import Browser, SignedIn
 from headwater.accounts.store import people, secrets
 from headwater.db import Tx
-from headwater.kernel import Actor, Page, decode_cursor, encode_cursor
+from headwater.kernel import Actor, Page, decode_number, encode_cursor
 from headwater.web import Site
 
 
@@ -314,7 +314,7 @@ def _keep_an_admin(tx: Tx, account: Account) -> None:
 
 
 def _page(tx: Tx, kind: AccountKind, *, search: str, cursor: str | None, limit: int) -> Page[Account]:
-    after = 0 if cursor is None else int(decode_cursor(cursor))
+    after = 0 if cursor is None else decode_number(cursor)
     items, more = people.accounts_page(tx, kind, search=search, after_id=after, limit=limit)
     return Page(items, encode_cursor(items[-1].id) if more else None)
 

@@ -30,7 +30,7 @@ from headwater.hub.community.store import collections as store
 from headwater.hub.community.store import people as people_store
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
+from headwater.kernel import Actor, Page, RepoId, decode_number, encode_cursor
 
 MAX_COLLECTIONS = 500
 MAX_ITEMS = 500
@@ -127,9 +127,7 @@ def list_collections(
         found = (accounts.find_account(tx, name) for name in owners[:MAX_ASKED])
         owner_ids = [account.id for account in found if account is not None]
     repo_ids = _readable_ids(tx, actor, items[:MAX_ASKED]) if items else None
-    offset = 0 if cursor is None else decode_cursor(cursor)
-    if not isinstance(offset, int) or offset < 0:
-        raise BadCursor
+    offset = 0 if cursor is None else decode_number(cursor)
     rows = store.list_collections(
         tx,
         owner_ids=owner_ids,

@@ -161,6 +161,10 @@ def position_before(cursor: str | None) -> list[int] | None:
     if cursor is None:
         return None
     position = decode_cursor(cursor)
-    if not (isinstance(position, list) and len(position) == 2 and all(isinstance(part, int) for part in position)):
+    if not (
+        isinstance(position, list)
+        and len(position) == 2
+        and all(type(part) is int and abs(part) < 1 << 63 for part in position)
+    ):
         raise BadCursor
     return position

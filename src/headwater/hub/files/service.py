@@ -24,7 +24,7 @@ from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFile
 from headwater.hub.files.store import Blob
 from headwater.hub.files.terms import XetSource, unpack_terms
 from headwater.hub.tables.files import blob, file_right
-from headwater.kernel import Actor, Page, RepoId, Sha256, XetHash, decode_cursor, encode_cursor
+from headwater.kernel import Actor, Page, RepoId, Sha256, XetHash, decode_number, encode_cursor
 
 if TYPE_CHECKING:
     from headwater.web.site import Site
@@ -177,7 +177,7 @@ def repo_lfs_files(tx: Tx, repo_id: RepoId, *, cursor: str | None = None, limit:
         .where(file_right.c.repo_id == repo_id)
         .order_by(file_right.c.created_at.desc(), file_right.c.sha256, file_right.c.pull)
     )
-    offset = int(decode_cursor(cursor)) if cursor else 0
+    offset = decode_number(cursor) if cursor else 0
     rows = tx.execute(query.offset(offset).limit(limit + 1)).all()
     items = [
         RepoFile(row.sha256, row.size_bytes, row.xet_hash, row.filename, row.uploaded_by, row.created_at, row.pull)

@@ -21,7 +21,7 @@ from headwater.hub.repos import store
 from headwater.hub.repos.attributes import default_attributes, space_card
 from headwater.hub.repos.authors import author_of
 from headwater.hub.repos.errors import BadSetting, NameLeadsOn, TargetTaken
-from headwater.kernel import AccountId, Actor, BadCursor, Page, decode_cursor, encode_cursor, utcnow
+from headwater.kernel import AccountId, Actor, Page, decode_number, encode_cursor, utcnow
 from headwater.web import Site
 
 FIRST_MESSAGE = "initial commit"
@@ -290,9 +290,7 @@ def list_all(
 
 
 def _page(tx: Tx, owner_id: AccountId | None, cursor: str | None, limit: int) -> Page[Repository]:
-    after_id = decode_cursor(cursor) if cursor else 0
-    if not isinstance(after_id, int):
-        raise BadCursor
+    after_id = decode_number(cursor) if cursor else 0
     found = store.list_repositories(tx, owner_id, after_id=after_id, limit=limit + 1)
     more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
     return Page(found[:limit], more)

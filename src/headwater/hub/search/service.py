@@ -188,7 +188,7 @@ def _position(query: Query) -> tuple[Any, int] | None:
     if not isinstance(position, list) or len(position) != 3 or position[0] != sort.value:
         raise BadCursor
     _, value, last_id = position
-    if not isinstance(last_id, int) or not isinstance(value, int | float):
+    if not isinstance(last_id, int) or not isinstance(value, int | float) or max(abs(last_id), abs(value)) >= 1 << 63:
         raise BadCursor
     if sort in (Sort.MODIFIED, Sort.CREATED):
         try:
