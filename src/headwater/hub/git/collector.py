@@ -26,6 +26,7 @@ from headwater.hub.git.cache import GitStore
 from headwater.hub.git.folders import ORPHAN
 from headwater.hub.git.lastchanged import forget_last_changed
 from headwater.hub.git.models import BuiltPack
+from headwater.hub.git.packs import PackWriter, read_small_pack
 from headwater.hub.git.publish import store_pack
 from headwater.hub.git.snapshot import Snapshot
 from headwater.kernel import SYSTEM, Actor, RepoId, utcnow
@@ -34,6 +35,7 @@ from headwater.web import Site
 GRACE = timedelta(hours=1)
 ORPHAN_AGE_S = 24 * 3600.0
 CROWDED = 20
+JOINED_BYTES = 1 << 20  # of objects, uncompressed
 FACTOR = 2
 PRUNE_TRIES = 30
 
@@ -50,8 +52,10 @@ def merge_packs(site: Site, payload: dict[str, Any]) -> None:
             if len(chosen) < 2 or state.head.prune_epoch != snap.prune_epoch:
                 return
             with tempfile.TemporaryDirectory(prefix="merge-", dir=site.blobs.tmp) as folder:
-                names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
-                built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
+                built = _join_in_memory(site, chosen)
+                if built is None:
+                    names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
+                    built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
                 if built is not None:
                     inline = store_pack(site.blobs, repo_id, built)
                     site.db.write(_replace, repo_id, snap.prune_epoch, chosen, built, inline, utcnow())
@@ -67,6 +71,25 @@ def choose_packs(packs: Sequence[store.PackRow]) -> list[store.PackRow]:
         sums.append(sums[-1] + row.size_bytes)
     n = max((i + 1 for i, row in enumerate(ordered) if i and row.size_bytes < FACTOR * sums[i]), default=0)
     return ordered[:n]
+
+
+def _join_in_memory(site: Site, chosen: Sequence[store.PackRow]) -> BuiltPack | None:
+    """One pack of few small ones, without the git program and the files it would need; None when they are too much.
+
+    What commits leave behind is joined so most times. Git finds the differences when larger packs are merged.
+    """
+    if not all(row.is_inline for row in chosen):
+        return None
+    bytes_of, left = site.db.read(store.find_pack_bytes, [row.id for row in chosen]), JOINED_BYTES
+    with PackWriter(site.blobs.tmp) as pack:
+        for row in chosen:
+            found = read_small_pack(*bytes_of[row.id], left) if row.id in bytes_of else None
+            if found is None:
+                return None
+            for oid, (kind, data) in found.items():
+                left -= len(data)
+                pack.add_known(bytes.fromhex(oid), kind, data)
+        return pack.finish()
 
 
 def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime | None = None) -> int:

@@ -173,6 +173,10 @@ async def _run_git(
     return _ChildResponse(child, body, opened, f"application/x-{kind}")
 
 
+# What git shows as "remote error" when the program found nothing to answer.
+_NOT_READ = pktline.pkt(b"ERR The request is cut short or not in git's packet format. Try again.\n")
+
+
 class _ChildResponse(Response):
     """What a child prints, as fast as the client takes it. The child is killed when the client goes or stalls."""
 
@@ -209,13 +213,14 @@ class _ChildResponse(Response):
 
     async def _pump(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        out = self._child.stdout
+        out, is_silent = self._child.stdout, True
         while out is not None and (block := await out.read(CHUNK_BYTES)):
+            is_silent = False
             await asyncio.wait_for(send({"type": "http.response.body", "body": block, "more_body": True}), STALLED_S)
         code = await self._child.wait()
         if code != 0:
             _log.warning("upload_pack.failed", extra={"exit_code": code})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": _NOT_READ if code != 0 and is_silent else b""})
 
 
 async def _until_gone(receive: Callable[[], Any]) -> None:
