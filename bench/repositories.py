@@ -64,6 +64,15 @@ def push(site: h.Headwater, work: Path, name: str) -> None:
     git("push", "-qf", f"{address}/ada/{name}", "main:main", cwd=work)
 
 
+def settle(site: h.Headwater) -> None:
+    """Wait until the jobs of what was pushed are done: a push is not what is measured."""
+    still = 0
+    while still < 3:
+        before = h.cpu_s(site.pid)
+        time.sleep(1)
+        still = still + 1 if h.cpu_s(site.pid) - before < 0.02 else 0
+
+
 def raw_commit(repo: pygit2.Repository, n: int, path: str) -> None:
     """What a commit of one file costs at least: blob, changed trees, commit, ref."""
     parts = path.split("/")
@@ -87,6 +96,7 @@ def commits(report: h.Report, site: h.Headwater, work: Path, name: str, goal: fl
     per_round = 50
     create(site, name)
     push(site, work, name)
+    settle(site)
     bare = folder / f"{name}.git"
     git("clone", "-q", "--bare", str(work), str(bare))
     pygit2.settings.enable_fsync_gitdir(True)  # durable before it is answered, as ours is
@@ -218,6 +228,7 @@ def run(report: h.Report, *, n_files: int, rounds: int) -> None:
         git("clone", "-q", "--bare", str(large), str(bare))
         create(site, "still")
         push(site, large, "still")
+        settle(site)
         tree(report, site, bare, "still", n_files, rounds)
         clones(report, site, bare, "still", rounds, folder)
 
