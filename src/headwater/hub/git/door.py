@@ -220,7 +220,9 @@ class _ChildResponse(Response):
         code = await self._child.wait()
         if code != 0:
             _log.warning("upload_pack.failed", extra={"exit_code": code})
-        await send({"type": "http.response.body", "body": _NOT_READ if code != 0 and is_silent else b""})
+        # The program takes an end in the middle of a packet for a client that has gone, and is content.
+        is_broken = is_silent and (code != 0 or not self._stdin.endswith(pktline.FLUSH))
+        await send({"type": "http.response.body", "body": _NOT_READ if is_broken else b""})
 
 
 async def _until_gone(receive: Callable[[], Any]) -> None:
