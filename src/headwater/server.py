@@ -39,6 +39,7 @@ DRAIN_S = 5.0  # requests may finish for so long after a stop was asked for
 KILL_S = 9.0  # after which what still runs is ended: the promise is 10 seconds
 LONGEST_PAUSE_S = 30.0  # between restarts of a worker that keeps dying
 BACKLOG = 1024
+_M_ARENA_MAX = -8  # of malloc.h
 
 
 class PortTaken(HeadwaterError):
@@ -224,6 +225,8 @@ def _told_refusal(told: dict[str, str]) -> HeadwaterError:
 
 def _preload() -> None:
     """Import what every child needs, once, and keep the collector's hands off it, so that its pages stay shared."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy moves bytes here; its threads would only spin
+    _keep_few_arenas()
     import uvicorn
     import uvloop
 
@@ -234,6 +237,15 @@ def _preload() -> None:
     del uvicorn, uvloop, protocol
     gc.freeze()
     gc.enable()
+
+
+def _keep_few_arenas() -> None:
+    """Let all threads of a process share two heaps: glibc would keep one, with what was freed in it, for each thread."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from headwater.blobs import Extent, Piece
 from headwater.kernel import XetHash
 
 _TERM = struct.Struct("<32sIIII")
+_WORDS, _WORDS_BIG = struct.Struct("<4Q"), struct.Struct(">4Q")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Term:
 
 def to_text(digest: bytes) -> XetHash:
     """The string form of a 32-byte Xet hash: four little-endian u64 in hex."""
-    a, b, c, d = struct.unpack("<4Q", digest)
-    return XetHash(f"{a:016x}{b:016x}{c:016x}{d:016x}")
+    return XetHash(_WORDS_BIG.pack(*_WORDS.unpack(digest)).hex())
 
 
 def from_text(text: str) -> bytes:
