@@ -37,6 +37,8 @@ PATHS = [
 ]
 OWNERS = [
     "/new/space",
+    "/admin/storage",
+    "/models?search=la",
     f"/{MODEL}/settings",
     f"/{GATED}/settings/access",
     f"/{MODEL}/upload/main",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 
 from headwater import accounts, ledger, queue
 from headwater.accounts import Action
@@ -17,7 +17,7 @@ from headwater.hub.collector import clock
 from headwater.hub.events import COLLECT_BYTES
 from headwater.hub.models import Repository
 from headwater.hub.tables.cards import card
-from headwater.hub.tables.files import blob, upload_claim
+from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import pack, repository
 from headwater.hub.tables.uploads import upload_session
 from headwater.hub.tables.xet import xorb
@@ -81,7 +81,7 @@ def find_overview(tx: Tx, actor: Actor) -> Overview:
         xorbs=_amount(tx, xorb.c.payload_bytes, xorb.c.state.in_(("live", "condemned"))),
         packs=_amount(tx, pack.c.size_bytes, pack.c.retired_at.is_(None)),
         retired_packs=_amount(tx, pack.c.size_bytes, pack.c.retired_at.is_not(None)),
-        claimed=_amount(tx, blob.c.size_bytes, blob.c.sha256.in_(select(upload_claim.c.sha256))),
+        claimed=_amount(tx, blob.c.size_bytes, blob.c.sha256.in_(_unnamed_claims())),
         uploading=_amount(tx, upload_session.c.size_bytes),
         condemned=_amount(tx, blob.c.size_bytes, blob.c.state == "condemned", blob.c.layout == "plain"),
         largest=_largest(tx),
@@ -133,6 +133,12 @@ def _amount(tx: Tx, size: Any, *where: ColumnElement[bool]) -> Amount:
         select(func.count().label("n"), func.coalesce(func.sum(size), 0).label("size")).where(*where)
     ).one()
     return Amount(int(row.n), int(row.size))
+
+
+def _unnamed_claims() -> Select[Any]:
+    """Digests that somebody has brought to a repository no commit of which names them yet."""
+    named = exists().where(file_right.c.repo_id == upload_claim.c.repo_id, file_right.c.sha256 == upload_claim.c.sha256)
+    return select(upload_claim.c.sha256).where(~named)
 
 
 def _count_kinds(tx: Tx) -> dict[str, int]:

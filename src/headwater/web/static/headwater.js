@@ -90,3 +90,11 @@ for (const view of document.querySelectorAll(".lines")) {
   window.addEventListener("hashchange", mark);
   mark();
 }
+
+// What stands beside a list in a wide window stands before it in a narrow one, and is folded there.
+const narrow = window.matchMedia("(max-width: 1000px)");
+const foldAside = () => {
+  for (const details of document.querySelectorAll("details[data-wide-open]")) details.open = !narrow.matches;
+};
+narrow.addEventListener("change", foldAside);
+foldAside();
