@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from headwater.db import Database, SchemaTooNew, Tx
+from headwater.db import Database, DatabaseFull, SchemaTooNew, Tx
 
 
 @pytest.fixture
@@ -123,3 +123,22 @@ def test_the_migrations_make_the_declared_tables(db: Database):
         return compare_metadata(context, metadata)
 
     assert db.read(differences) == []
+
+
+def test_a_full_disk_is_told_as_such_and_changes_nothing(db: Database):
+    db.write(put, "before", 1)
+    db.write(
+        lambda tx: tx.conn.exec_driver_sql("pragma max_page_count = 1")
+    )  # SQLite's own limit stands for the disk's
+    big = "x" * 5_000_000
+
+    def fill(tx: Tx) -> None:
+        tx.execute(text("insert into site_setting values('big', :v)"), {"v": f'"{big}"'})
+
+    with pytest.raises(DatabaseFull):
+        db.write(fill)
+    futures = [db.submit(fill) for _ in range(3)]
+    assert all(isinstance(future.exception(), DatabaseFull) for future in futures)
+    db.write(lambda tx: tx.conn.exec_driver_sql("pragma max_page_count = 1000000"))
+    db.write(put, "after", 1)
+    assert db.read(count) == 2

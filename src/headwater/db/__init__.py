@@ -4,13 +4,14 @@ Readers see a snapshot; writers take turns in each process, batched as savepoint
 after the COMMIT is on disk (docs/decisions/0003-one-writer-thread.md has the measurements).
 """
 
-from headwater.db.database import Database, Tx
+from headwater.db.database import Database, DatabaseFull, Tx
 from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
 from headwater.db.types import JsonText, UtcDateTime
 
 __all__ = [
     "Database",
+    "DatabaseFull",
     "JsonText",
     "Prepared",
     "SchemaTooNew",

@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from headwater.db.prepared import Prepared, translated
 from headwater.db.schema import upgrade_schema
+from headwater.kernel import HeadwaterError, Kind
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -228,9 +229,11 @@ class Database:
                 try:
                     yield writing
                     _run(writing.raw, "COMMIT")
-                except BaseException:
+                except BaseException as exc:
                     if writing.raw.in_transaction:
                         _run(writing.raw, "ROLLBACK")
+                    if _says_full(exc):
+                        raise DatabaseFull from exc
                     raise
         finally:
             local.writes, local.tx = False, reads
@@ -250,10 +253,12 @@ class Database:
                     _run(writing.raw, "SAVEPOINT act")
                     try:
                         value = act.run(tx)
-                    except BaseException as exc:  # noqa: BLE001 -- raised again in the caller's thread
+                    except BaseException as exc:
+                        if not writing.raw.in_transaction:  # SQLite has given up the whole of it: the disk is full
+                            raise
                         _run(writing.raw, "ROLLBACK TO act")
                         _run(writing.raw, "RELEASE act")
-                        act.future.set_exception(exc)
+                        act.future.set_exception(DatabaseFull() if _says_full(exc) else exc)
                     else:
                         _run(writing.raw, "RELEASE act")
                         done.append((act, tx, value))
@@ -263,6 +268,21 @@ class Database:
                     act.future.set_exception(exc)
             return []
         return done
+
+
+class DatabaseFull(HeadwaterError):
+    code = "database_full"
+    kind = Kind.FULL
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The disk under this server's database is full; nothing was changed. Tell its operator, then try again."
+        )
+
+
+def _says_full(exc: BaseException) -> bool:
+    found = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's own
+    return isinstance(found, sqlite3.OperationalError) and found.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 class _Writing:
