@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench import harness as h
@@ -15,26 +18,31 @@ TARGET = Path(__file__).parent.parent / "docs/performance.md"
 MARK = "<!-- measured: written by python -m bench -->"
 
 
+def facts(report: h.Report) -> str:
+    load = f"{min(report.load):.1f} to {max(report.load):.1f}"
+    return (
+        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {os.cpu_count()} cores ({platform.machine()}), "
+        f"Python {platform.python_version()}; load average during the run {load} (the run itself included).\n"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller data and fewer rounds; writes nothing")
     quick = parser.parse_args().quick
     report = h.Report()
-    repositories.run(report, n_files=10_000 if quick else 100_000, rounds=3 if quick else 5)
-    search_bench.run(report, n_repositories=10_000 if quick else 100_000)
-    size = 200_000_000 if quick else h.GB
-    transfer.run(report, size=size, rounds=3 if quick else 5, memory_size=size)
-    load = f"{min(report.load):.1f}–{max(report.load):.1f}"
-    facts = (
-        f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on {h.os.cpu_count()} cores ({platform.machine()}), "
-        f"Python {platform.python_version()}; load average during the run {load} (the run itself included).\n"
-    )
-    table = report.markdown()
-    print(facts + "\n" + table)
-    if not quick:
-        text = TARGET.read_text()
-        head, _, _ = text.partition(MARK)
-        TARGET.write_text(f"{head}{MARK}\n\n{facts}\n{table}")
+    size, rounds = (200_000_000, 3) if quick else (h.GB, 5)
+    parts: list[Callable[[], None]] = [
+        partial(transfer.run, report, size=size, rounds=rounds, memory_size=size),
+        partial(repositories.run, report, n_files=10_000 if quick else 100_000, rounds=rounds),
+        partial(search_bench.run, report, n_repositories=10_000 if quick else 100_000),
+    ]
+    for part in parts:
+        part()
+        if not quick:  # after each part, so that an hour's work does not hang on the last minute
+            head, _, _ = TARGET.read_text().partition(MARK)
+            TARGET.write_text(f"{head}{MARK}\n\n{facts(report)}\n{report.markdown()}")
+    print(facts(report) + "\n" + report.markdown())
     return 0
 
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def start_up(report: h.Report, rounds: int) -> None:
         with h.workspace() as folder:
             start = time.perf_counter()
             process = subprocess.Popen(
-                [h.sys.executable, "-m", "headwater", "up", "--data", str(folder / "data"), "--port", "0"],
+                [sys.executable, "-m", "headwater", "up", "--data", str(folder / "data"), "--port", "0"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

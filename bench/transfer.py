@@ -149,11 +149,20 @@ def ingest(report: h.Report, site: h.Headwater, folder: Path, size: int, rounds:
             upload(site, f"ada/in-{kind.split()[0]}-{n}", path, "w.bin", HF_HOME=str(folder / f"hf-{kind[:4]}-{n}"))
             costs.append((h.cpu_s(site.pid) - before) / size * h.GB)
         cost = statistics.median(costs)
-        report.add(f"Xet ingest, {kind}", f"{cost:.2f} CPU s/GB", f"≤ {goal} CPU s/GB", met=cost <= goal)
+        floor = h.child_cpu(["openssl", "dgst", "-sha256", str(path)]) / size * h.GB
+        report.add(
+            f"Xet ingest, {kind}",
+            f"{cost:.2f} CPU s/GB ({cost / floor:.1f}× of openssl's sha256 alone, {floor:.2f} here)",
+            f"≤ {goal} CPU s/GB",
+            met=cost <= goal,
+        )
 
 
 def lfs_ingest(report: h.Report, site: h.Headwater, folder: Path, size: int, rounds: int) -> None:
-    """PUT, hashed and durable, against nginx DAV PUT followed by sha256sum."""
+    """PUT, hashed and durable, against nginx DAV PUT and then OpenSSL's sha256 of the file.
+
+    OpenSSL's, since coreutils' ``sha256sum`` is several times slower where it is built without it: no peer at all.
+    """
     upload(site, "ada/lfs-in", h.random_file(folder / "seed.bin", 1000), "seed.bin")
     path = folder / "put.bin"
     served = folder / "dav"
@@ -174,13 +183,15 @@ def lfs_ingest(report: h.Report, site: h.Headwater, folder: Path, size: int, rou
             before = h.cpu_s(pid)
             curl("-T", str(path), f"{peer}/put.bin")
             spent = h.cpu_s(pid) - before
-            theirs_cost.append(spent + h.child_cpu(["sha256sum", str(served / "put.bin")]))
+            theirs_cost.append(spent + h.child_cpu(["openssl", "dgst", "-sha256", str(served / "put.bin")]))
 
         for _ in range(rounds):
             ours()
             theirs()
     cost = h.ratio(ours_cost, theirs_cost)
-    report.add("LFS PUT, against nginx DAV PUT + sha256sum", f"CPU {cost:.2f}×", "≤ 1.6× (aim 1.3×)", met=cost <= 1.6)
+    report.add(
+        "LFS PUT, against nginx DAV PUT + openssl sha256", f"CPU {cost:.2f}×", "≤ 1.6× (aim 1.3×)", met=cost <= 1.6
+    )
 
 
 def stored_bytes(data: Path) -> int:

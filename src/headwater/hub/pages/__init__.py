@@ -34,7 +34,6 @@ def _of_repository(prefix: str) -> list[Route]:
         Route("GET", f"{at}/tree/{{rev}}/{{path*}}", show("hub/tree.html", files.load), Access.READ),
         Route("GET", f"{at}/tree", show("hub/tree.html", files.load), Access.READ),
         Route("GET", f"{at}/blob/{{rev}}/{{path*}}", blob.show, Access.READ),
-        Route("GET", f"{at}/raw/{{rev}}/{{path*}}", blob.raw, Access.READ),
         Route("GET", f"{at}/commits/{{rev}}/{{path*}}", show("hub/history.html", history.load_history), Access.READ),
         Route("GET", f"{at}/commits", show("hub/history.html", history.load_history), Access.READ),
         Route("GET", f"{at}/commit/{{rev}}", show("hub/commit.html", history.load_commit), Access.READ),

@@ -220,22 +220,3 @@ async def show(request: Request) -> Response:
         kind, name = name_of(request)
         return shell.redirect(request, f"/{kind.url_prefix}{name}")
     return shell.render(request, "hub/blob.html", page)
-
-
-@leads_on
-async def raw(request: Request) -> Response:
-    """``GET …/raw/{rev}/{path}``: the bytes as text, never run by a browser."""
-    found = await web.call(
-        request,
-        reading.find_file,
-        *name_of(request),
-        request.path_params["rev"],
-        request.path_params["path"].strip("/"),
-    )
-    return web.SourceResponse(
-        request,
-        found.source,
-        headers={"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"},
-        media_type="text/plain; charset=utf-8",
-        etag=f'"{found.etag}"',
-    )
