@@ -193,7 +193,8 @@ def clones(report: h.Report, site: h.Headwater, bare: Path, name: str, rounds: i
 
 
 def start_up(report: h.Report, rounds: int) -> None:
-    """From the command to the first answered page, and memory once idle."""
+    """From the command to the first answered page on fresh data, and memory once idle; compiled as ``make up`` leaves it."""
+    subprocess.run([sys.executable, str(Path(__file__).parent.parent / "tools/compile_ahead.py")], check=True)
     walls, idles = [], []
     for _ in range(rounds):
         with h.workspace() as folder:

@@ -45,8 +45,7 @@ if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ constraints.txt -nt $st
     install -e '.[viewer]'
   fi
   # So that the first start is as quick as any other.
-  $venv/bin/python -m compileall -q src
-  $venv/bin/python -c 'from headwater import server; server.routes(); from headwater.web import shell; shell.compile_templates()'
+  $venv/bin/python tools/compile_ahead.py
   touch $stamp
 fi
 [ "$what" != up ] || exit 0
