@@ -6,14 +6,14 @@ import compileall
 import sys
 from pathlib import Path
 
+from headwater import server
+from headwater.web import shell
+
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> int:
     compiled = compileall.compile_dir(ROOT / "src", quiet=1)
-    from headwater import server
-    from headwater.web import shell
-
     server.routes()  # registers every package that has templates
     shell.compile_templates()
     return 0 if compiled else 1
