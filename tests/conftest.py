@@ -237,3 +237,23 @@ def new_app(tmp_path: Path) -> Iterator[Callable[..., LiveApp]]:
         app.stop()
     for app in made:
         app.check_clean()
+
+
+@contextlib.contextmanager
+def app_on_small_disk(data: Path, *, size_mib: int) -> Iterator[LiveApp]:
+    """A server whose blobs lie on a file system of ``size_mib``; checked clean at the end. Mounting needs root."""
+    blobs = data / "blobs"
+    blobs.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(blobs)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        app = LiveApp(data, options={"workers": 1})
+        try:
+            app.add_people()
+            yield app
+        finally:
+            app.stop()
+        app.check_clean()
+    finally:
+        subprocess.run(["umount", "-l", str(blobs)], check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,27 +10,15 @@ import pytest
 from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError
 
-from tests.conftest import LiveApp
+from tests.conftest import LiveApp, app_on_small_disk
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def small_app(tmp_path: Path) -> Iterator[LiveApp]:
-    blobs = tmp_path / "data" / "blobs"
-    blobs.mkdir(parents=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(blobs)], check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        app = LiveApp(tmp_path / "data", options={"workers": 1})
-        try:
-            app.add_people()
-            yield app
-        finally:
-            app.stop()
-        app.check_clean()
-    finally:
-        subprocess.run(["umount", "-l", str(blobs)], check=True)
+    with app_on_small_disk(tmp_path / "data", size_mib=6) as app:
+        yield app
 
 
 def test_a_commit_that_does_not_fit_leaves_nothing(small_app: LiveApp) -> None:

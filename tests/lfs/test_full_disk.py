@@ -11,27 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import LiveApp
+from tests.conftest import LiveApp, app_on_small_disk
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def small_app(tmp_path: Path) -> Iterator[LiveApp]:
-    blobs = tmp_path / "data" / "blobs"
-    blobs.mkdir(parents=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(blobs)], check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        app = LiveApp(tmp_path / "data", options={"workers": 1})
-        try:
-            app.add_people()
-            yield app
-        finally:
-            app.stop()
-        app.check_clean()
-    finally:
-        subprocess.run(["umount", "-l", str(blobs)], check=True)
+    with app_on_small_disk(tmp_path / "data", size_mib=4) as app:
+        yield app
 
 
 def test_the_sender_is_told_and_nothing_stays(small_app: LiveApp, tmp_path: Path) -> None:
