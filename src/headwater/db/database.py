@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from headwater.db import metrics
 from headwater.db.prepared import Prepared, translated
 from headwater.db.schema import upgrade_schema
 from headwater.kernel import HeadwaterError, Kind
@@ -105,14 +107,21 @@ class Database:
         if open_tx is not None:
             yield open_tx
             return
-        conn, raw = self._reader()
-        _run(raw, "BEGIN")
-        tx = self._local.tx = Tx(conn, raw, writable=False)
+        span, started = metrics.begin("db.read"), perf_counter()
         try:
-            yield tx
+            conn, raw = self._reader()
+            _run(raw, "BEGIN")
+            tx = self._local.tx = Tx(conn, raw, writable=False)
+            try:
+                yield tx
+            finally:
+                self._local.tx = None
+                _run(raw, "ROLLBACK")
+        except Exception as exc:
+            metrics.count_error(exc)
+            raise
         finally:
-            self._local.tx = None
-            _run(raw, "ROLLBACK")
+            metrics.end(metrics.READ, started, span)
 
     def read(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``act(tx, ...)`` inside one read snapshot."""
@@ -126,12 +135,19 @@ class Database:
         leaves no trace in the database.
         """
         self._check_writable()
-        if not self._waiting.empty() or not self._turn.acquire(blocking=False):
-            return self.submit(act, *args, **kwargs).result()
-        try:  # nobody else writes: on this thread, without waking another
-            tx, value = self._write_alone(act, args, kwargs)
+        span, started = metrics.begin("db.write"), perf_counter()
+        try:
+            if not self._waiting.empty() or not self._turn.acquire(blocking=False):
+                return self.submit(act, *args, **kwargs).result()
+            try:  # nobody else writes: on this thread, without waking another
+                tx, value = self._write_alone(act, args, kwargs)
+            finally:
+                self._turn.release()
+        except Exception as exc:
+            metrics.count_error(exc)
+            raise
         finally:
-            self._turn.release()
+            metrics.end(metrics.WRITE, started, span)
         tx.run_after_commit()
         return value
 
@@ -177,6 +193,7 @@ class Database:
             conn = self._engine.connect()
             self._connections.append(conn)
             found = self._local.conn = conn, _driver_connection(conn)
+            metrics.POOL_USED.set(len(self._connections))
         return found
 
     def _start_writer(self) -> None:
@@ -241,7 +258,9 @@ class Database:
     def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
         with self._committing() as writing:
             tx = Tx(writing.conn, writing.raw, writable=True)
-            return tx, act(tx, *args, **kwargs)
+            value = act(tx, *args, **kwargs)
+        metrics.BATCH.observe(1)
+        return tx, value
 
     def _write_batch(self, batch: list[_Act]) -> list[tuple[_Act, Tx, Any]]:
         """Run the acts in one transaction; gives back those that are durable now, and has told the others."""
@@ -267,6 +286,7 @@ class Database:
                 if not act.future.done():
                     act.future.set_exception(exc)
             return []
+        metrics.BATCH.observe(len(done))
         return done
 
 
