@@ -27,7 +27,7 @@ RESERVED = frozenset(
     leaderboards learn ledger lfs license licenses link links list localhost log login logout logs mail
     manifest.json market me metrics model models moderator new news notifications null oauth oidc openness
     org organisation organisations organization organizations orgs owner papers password playground plugins policies posts
-    pricing privacy profile prompts public pull queue raw ready readme record register registry repo repos repositories
+    pricing privacy profile prompts public pull queue raw ready readme readyz record register registry repo repos repositories
     reset resolve robots.txt root run runs script scripts search security serving session sessions settings setup
     share sign-in sign-out sign-up signin signout signup site sitemap.xml sitemap space spaces staff static stats status
     storage style support system tasks telemetry terms tiles tmp token tokens topics training trending

@@ -79,6 +79,13 @@ def count_error(exc: BaseException) -> None:
         ERROR_TIMEOUT.add()
     elif state.startswith(("08", "57P")) or getattr(exc, "connection_invalidated", False):
         ERROR_LOST.add()
-    elif code or state or name in ("OperationalError", "InternalError", "DatabaseError"):
-        if "Constraint" not in name and not code.startswith("SQLITE_CONSTRAINT") and not state.startswith("23"):
-            ERROR_OTHER.add()
+    elif (code or state or name in _DRIVER_ERRORS) and not _is_refusal(code, state):
+        ERROR_OTHER.add()
+
+
+_DRIVER_ERRORS = ("OperationalError", "InternalError", "DatabaseError")
+
+
+def _is_refusal(code: str, state: str) -> bool:
+    """A constraint did what it is there for."""
+    return code.startswith("SQLITE_CONSTRAINT") or state.startswith("23")

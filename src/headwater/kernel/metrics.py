@@ -189,8 +189,7 @@ def share(n_slots: int) -> None:
         return
     step = -(-len(_own) * 8 // mmap.PAGESIZE) * mmap.PAGESIZE // 8
     view = memoryview(mmap.mmap(-1, step * 8 * n_slots)).cast("d")
-    for number in range(n_slots):
-        _slots.append(view[number * step : (number + 1) * step])
+    _slots.extend(view[number * step : (number + 1) * step] for number in range(n_slots))
     _slots[0][: len(_own)] = _own
     _own = _slots[0]
     _sign(_slots[0], "parent")

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+Fact = str | float | bool
+
 
 class Span(Protocol):
     """Something under way. It is current for what begins inside it, also on the threads that ``in_thread`` uses."""
 
-    def set(self, **facts: str | float | bool) -> None: ...
+    def rename(self, name: str) -> None: ...
+
+    def set(self, **facts: Fact) -> None: ...
 
     def fail(self, exc: BaseException) -> None: ...
 
@@ -22,10 +26,12 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    def start(
-        self, name: str, *, kind: str = "internal", parent: str | None = None, **facts: str | float | bool
-    ) -> Span:
-        """Begin a span. ``parent`` is a W3C ``traceparent``; without one the current span is the parent."""
+    def start(self, name: str, **facts: Fact) -> Span:
+        """Begin a span inside the current one."""
+        ...
+
+    def start_request(self, traceparent: str | None) -> Span:
+        """Begin what answers somebody's request, inside the trace that a trusted caller named (W3C Trace Context)."""
         ...
 
 
@@ -33,7 +39,7 @@ tracer: Tracer | None = None
 
 
 @contextmanager
-def span(name: str, **facts: str | float | bool) -> Iterator[Span | None]:
+def span(name: str, **facts: Fact) -> Iterator[Span | None]:
     """A span around a block, where there is a tracer; what the block raises is told to it."""
     if tracer is None:
         yield None

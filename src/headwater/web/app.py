@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +19,7 @@ from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere
 from headwater.web.routing import Access, Route, Router
 from headwater.web.settings import WebSettings
 from headwater.web.site import Site
+from headwater.web.watch import Seen, Watch
 
 Authenticate = Callable[[Request], Awaitable[Actor]]
 Dialect = Callable[[Request, HeadwaterError], Response]
@@ -63,22 +63,21 @@ class _App:
         self.router = router
         self.authenticate = authenticate
         self.dialects = dialects
-        self.proxies = tuple(
-            ipaddress.ip_network(text, strict=False) for text in site.settings.of(WebSettings).trusted_proxies
-        )
+        settings = site.settings.of(WebSettings)
+        self.proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self.watch = Watch(router.routes, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        started = time.monotonic()
         scope.setdefault("state", {})
-        self._apply_proxy(scope)
+        seen = self.watch.begin(self._apply_proxy(scope))
         request = Request(scope, receive, send)
         request.state.site = self.site
         request.state.actor = ANONYMOUS
         request.state.request_id = request_id = _request_id(request)
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer = _Answer(request, send)
+        answer = _Answer(request, send, seen)
         route: Route | None = None
         try:
             raw_path = _checked_path(scope)
@@ -112,7 +111,10 @@ class _App:
             answer.code = Broken.code
             await self._refuse(request, route, Broken(request_id))(scope, receive, answer.send)
         finally:
-            self._log(request, route, answer, started)
+            exchange = scope.get("headwater.exchange")
+            more = self.watch.end(seen, route, request.method, 0 if exchange is None else exchange.received_bytes)
+            if more is not None:
+                self._log(request, route, answer, more)
 
     async def _find_actor(self, request: Request, route: Route) -> Actor:
         if route.access is Access.SIGNED_LINK:
@@ -153,11 +155,12 @@ class _App:
             log.exception("refusal.failed", code=error.code)
             return refuse_in_json(request, error)
 
-    def _apply_proxy(self, scope: Scope) -> None:
-        """Believe ``X-Forwarded-For`` and ``-Proto`` only from addresses that the settings name."""
+    def _apply_proxy(self, scope: Scope) -> str | None:
+        """Believe ``X-Forwarded-For`` and ``-Proto`` only from addresses that the settings name; and ``traceparent``, returned."""
         client = scope.get("client")
         if not self.proxies or not client or not self._is_proxy(client[0]):
-            return
+            return None
+        trace = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
         headers = {name: value for name, value in scope["headers"] if name.startswith(b"x-forwarded-")}
         proto = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip().lower()
         if proto in ("http", "https"):
@@ -167,7 +170,8 @@ class _App:
             hop = hops.pop()
             scope["client"] = (hop, 0)
             if not self._is_proxy(hop):
-                return
+                break
+        return trace
 
     def _is_proxy(self, host: str) -> bool:
         try:
@@ -176,7 +180,7 @@ class _App:
             return False
         return any(address in network for network in self.proxies)
 
-    def _log(self, request: Request, route: Route | None, answer: _Answer, started: float) -> None:
+    def _log(self, request: Request, route: Route | None, answer: _Answer, more: dict[str, object]) -> None:
         values = request.path_params if route else {}
         actor: Actor = request.state.actor
         facts: dict[str, object] = {
@@ -184,8 +188,8 @@ class _App:
             # The pattern, not the address: an address may hold a one-time link or a signature.
             "route": route.pattern if route else None,
             "status": answer.status,
-            "duration_ms": round((time.monotonic() - started) * 1000, 1),
             "size_bytes": answer.size_bytes,
+            **more,
         }
         if "ns" in values and "name" in values:
             facts["repo"] = f"{values['ns']}/{values['name']}"
@@ -193,22 +197,27 @@ class _App:
             facts["account_id"] = actor.account_id
         if answer.code:
             facts["code"] = answer.code
-        log.info("request.answered", **facts)
+        if "slow" in more:
+            log.warning("request.answered", **facts)
+        else:
+            log.info("request.answered", **facts)
 
 
 class _Answer:
     """Stands before ``send``: adds what every answer carries, and remembers what was sent."""
 
-    def __init__(self, request: Request, send: Send) -> None:
+    def __init__(self, request: Request, send: Send, seen: Seen) -> None:
         self.status = 0
         self.size_bytes = 0
         self.code = ""
         self._request = request
         self._send = send
+        self._seen = seen
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._seen.began(self.status)
             headers = MutableHeaders(raw=message.setdefault("headers", []))
             headers.setdefault("X-Request-Id", self._request.state.request_id)
             headers.setdefault("X-Content-Type-Options", "nosniff")

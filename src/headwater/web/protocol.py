@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from headwater.blobs import Extent, Piece
 from headwater.web.bodies import SocketReader
 from headwater.web.sending import OpenFile, senders
+from headwater.web.watch import RECEIVED_BY_LOOP, RECEIVED_BY_THREAD, SENT_BY_LOOP
 
 SMALL_REST_BYTES = 256 * 1024  # an unread body's rest, up to which reading on is better than closing
 LINGER_S = 20.0  # how long an unread body is thrown away after the answer, so that the client gets to read the answer
@@ -87,6 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.body_seen += len(body)
+        RECEIVED_BY_LOOP.add(len(body))
         super().on_body(body)
 
     def _count_head(self, n_bytes: int) -> None:
@@ -136,6 +138,7 @@ class Exchange:
         self.cycle = cycle
         self.app = app
         self.taken: SocketReader | None = None
+        self._came_before = 0  # the taken body's first bytes, which the loop had received
         self._closes_late = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +149,11 @@ class Exchange:
                 "http.response.zerocopysend": {},
                 "headwater.pieces": {},
             }
-        await self.app(scope, receive, self.send)
+        try:
+            await self.app(scope, receive, self.send)
+        finally:
+            if self.taken is not None:
+                RECEIVED_BY_THREAD.add(self.taken.received - self._came_before)
 
     # ---- sending
 
@@ -168,6 +175,9 @@ class Exchange:
             piece = OpenFile(file.fileno(), offset, count)
             await self._send_pieces([piece], count, more_body=message.get("more_body", False))
         else:
+            body = message.get("body")
+            if body and self.cycle.scope["method"] != "HEAD":
+                SENT_BY_LOOP.add(len(body))
             await self._send_body(message)
 
     async def _send_body(self, message: Message) -> None:
@@ -229,6 +239,11 @@ class Exchange:
 
     # ---- receiving
 
+    @property
+    def received_bytes(self) -> int:
+        """Of this request's body so far."""
+        return self.protocol.body_seen if self.taken is None else self.taken.received
+
     def take_body(self, size_bytes: int) -> SocketReader | None:
         """Stop the loop's reading and hand out the socket; None where that cannot be, or is not worth it."""
         protocol, cycle = self.protocol, self.cycle
@@ -242,6 +257,7 @@ class Exchange:
             cycle.waiting_for_100_continue = False
             protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         sock = socket.socket(fileno=os.dup(self._socket_fd()))
+        self._came_before = len(cycle.body)
         self.taken = SocketReader(sock, bytes(cycle.body), size_bytes)
         cycle.body = bytearray()
         return self.taken

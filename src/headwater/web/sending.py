@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.blobs import Extent, Piece
+from headwater.web.watch import SENT_BY_KERNEL
 
 N_THREADS = 2
 CALL_BYTES = 1 << 20  # at most so much in one system call
@@ -335,6 +336,8 @@ class Senders:
             job.cancel()
             thread.wake()
             raise
+        finally:
+            SENT_BY_KERNEL.add(count - job.left)
 
 
 _senders: Senders | None = None
