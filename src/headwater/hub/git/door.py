@@ -23,7 +23,7 @@ from headwater import web
 from headwater.accounts import Action
 from headwater.db import Tx
 from headwater.hub import access
-from headwater.hub.git import pktline
+from headwater.hub.git import bitmaps, lsrefs, pktline
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import BadPush
 from headwater.hub.git.snapshot import git_command, git_env
@@ -68,7 +68,12 @@ async def upload_pack(request: Request) -> Response:
     repo = await _repository(request, _get_readable)
     body = await web.receive_body(request, lambda reader: reader.read(), limit_bytes=MAX_FETCH_BYTES, decode=True)
     env = _protocol_env(request)
-    return await _run_git(request, repo, ["upload-pack", "--stateless-rpc"], body, env, "git-upload-pack-result")
+    if _is_v2(env):
+        asked = lsrefs.parse(body)
+        if asked is not None:
+            refs = await web.call(request, _list_refs, repo, asked)
+            return Response(refs, headers=_NO_CACHE, media_type="application/x-git-upload-pack-result")
+    return await _run_fetch(request, repo, body, env)
 
 
 async def receive_pack(request: Request) -> Response:
@@ -118,6 +123,15 @@ def _protocol_env(request: Request) -> dict[str, str]:
     return {"GIT_PROTOCOL": asked} if len(asked) < 200 and _PROTOCOL.fullmatch(asked) else {}
 
 
+def _is_v2(env: dict[str, str]) -> bool:
+    return env.get("GIT_PROTOCOL", "").startswith("version=2")
+
+
+def _list_refs(site: Site, _actor: Actor, repo: Repository, asked: lsrefs.Question) -> bytes:
+    with site.part(GitStore).open(repo.id) as snap:
+        return lsrefs.answer(snap, asked)
+
+
 def _advertise_push(site: Site, repo: Repository) -> Response:
     from headwater.hub.git import push, store
 
@@ -134,7 +148,7 @@ async def _advertise_fetch(request: Request, repo: Repository) -> Response:
     """In version 2 it tells what the git program can do, nothing about the repository: asked of it once a process."""
     global _v2_advertisement  # noqa: PLW0603
     env = _protocol_env(request)
-    is_v2 = env.get("GIT_PROTOCOL", "").startswith("version=2")
+    is_v2 = _is_v2(env)
     body = _v2_advertisement if is_v2 else None
     if body is None:
         args = ["upload-pack", "--stateless-rpc", "--http-backend-info-refs"]
@@ -151,15 +165,13 @@ def _advertisement_of(site: Site, _actor: Actor, repo: Repository, args: list[st
         return snap.run_git(*args, str(snap.folder), env=env)
 
 
-async def _run_git(
-    request: Request, repo: Repository, args: list[str], body: bytes, env: dict[str, str], kind: str
-) -> Response:
+async def _run_fetch(request: Request, repo: Repository, body: bytes, env: dict[str, str]) -> Response:
     store = web.site_of(request).part(GitStore)
     opened = ExitStack()
     try:
         snap: Snapshot = await web.in_thread(opened.enter_context, store.open(repo.id))
         child = await asyncio.create_subprocess_exec(
-            *git_command(snap.folder, *args, str(snap.folder)),
+            *git_command(snap.folder, "upload-pack", "--stateless-rpc", str(snap.folder)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -170,9 +182,11 @@ async def _run_git(
     except BaseException:
         opened.close()
         raise
-    return _ChildResponse(child, body, opened, f"application/x-{kind}")
+    is_clone = body.endswith(_DONE) and b"have " not in body and b"deepen" not in body
+    return _ChildResponse(child, body, opened, (lambda: bitmaps.consider(snap)) if is_clone else None)
 
 
+_DONE = (pktline.pkt(b"done\n") + pktline.FLUSH, pktline.pkt(b"done") + pktline.FLUSH)
 # What git shows as "remote error" when the program found nothing to answer.
 _NOT_READ = pktline.pkt(b"ERR The request is cut short or not in git's packet format. Try again.\n")
 
@@ -180,12 +194,15 @@ _NOT_READ = pktline.pkt(b"ERR The request is cut short or not in git's packet fo
 class _ChildResponse(Response):
     """What a child prints, as fast as the client takes it. The child is killed when the client goes or stalls."""
 
-    def __init__(self, child: asyncio.subprocess.Process, stdin: bytes, opened: ExitStack, media_type: str) -> None:
-        super().__init__(None, 200, _NO_CACHE, media_type)
+    def __init__(
+        self, child: asyncio.subprocess.Process, stdin: bytes, opened: ExitStack, then: Callable[[], None] | None
+    ) -> None:
+        super().__init__(None, 200, _NO_CACHE, "application/x-git-upload-pack-result")
         del self.headers["content-length"]
         self._child = child
         self._stdin = stdin
         self._opened = opened
+        self._then = then
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         tasks = [asyncio.create_task(act) for act in (self._feed(), self._pump(send), _until_gone(receive))]
@@ -194,6 +211,8 @@ class _ChildResponse(Response):
             await asyncio.wait({pumping, gone}, return_when=asyncio.FIRST_COMPLETED)
             if pumping.done():
                 pumping.result()
+                if self._then is not None:
+                    self._then()
         finally:
             for task in tasks:
                 task.cancel()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from headwater.hub.git.errors import BadPktLine, BadPush
 
 FLUSH = b"0000"
+DELIMITER = b"\0delimiter"  # stands for 0001 in what ``split`` gives; no command or argument is spelt like this
 MAX_DATA_BYTES = 65_516
 MAX_COMMANDS = 10_000
 ZERO = "0" * 40
@@ -69,6 +70,29 @@ def read_packet(read: Callable[[int], bytes]) -> bytes | None:
     if len(data) < size - 4:
         raise BadPktLine(f"a packet of {size} bytes ends after {len(data) + 4}")
     return data
+
+
+def split(body: bytes) -> list[bytes | None] | None:
+    """Every packet of a version 2 request: lines without their newline, ``DELIMITER``, None for a flush.
+
+    None when it is not whole packets from beginning to end.
+    """
+    found: list[bytes | None] = []
+    at = 0
+    while at < len(body):
+        head = body[at : at + 4]
+        if not _LENGTH.fullmatch(head):
+            return None
+        size = int(head, 16)
+        if size in (0, 1):
+            found.append(DELIMITER if size else None)
+            at += 4
+            continue
+        if size <= 4 or size > MAX_DATA_BYTES + 4 or at + size > len(body):
+            return None
+        found.append(body[at + 4 : at + size].removesuffix(b"\n"))
+        at += size
+    return found
 
 
 def read_commands(read: Callable[[int], bytes]) -> Commands:

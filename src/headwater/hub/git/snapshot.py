@@ -162,7 +162,7 @@ class Snapshot:
             raise RevisionNotFound(prefix) from exc
         except ValueError:  # several objects; perhaps one commit among them
             lines = self.run_git("rev-parse", f"--disambiguate={prefix}").decode().split()
-        commits = {self._commit_of(oid, prefix) for oid in lines if self._kind(oid) in (objects.COMMIT, objects.TAG)}
+        commits = {self._commit_of(oid, prefix) for oid in lines if self.kind_of(oid) in (objects.COMMIT, objects.TAG)}
         if not commits:
             raise RevisionNotFound(prefix)
         if len(commits) > 1:
@@ -178,7 +178,8 @@ class Snapshot:
     def has_object(self, oid: str) -> bool:
         return self._objects.exists(oid)
 
-    def _kind(self, oid: str) -> int | None:
+    def kind_of(self, oid: str) -> int | None:
+        """An object's type, or None if it is not here."""
         try:
             return self._objects.header(oid)[0]
         except KeyError:
