@@ -14,10 +14,11 @@ from sqlalchemy import insert
 from headwater.accounts.tables import account
 from headwater.assembly import prepare_data
 from headwater.blobs import BlobFolder
-from headwater.db import Database, Tx
+from headwater.db import Tx
 from headwater.hub.tables.repositories import repository, repository_name
-from headwater.kernel import AccountId, Actor, RepoId, Settings, utcnow
+from headwater.kernel import AccountId, Actor, RepoId, utcnow
 from headwater.web import Site
+from tests import growth
 
 
 @dataclass
@@ -52,11 +53,11 @@ def make_storage(data_dir: Path) -> Storage:
     shutil.copytree(_template(), data_dir)
     site = Site(
         data_dir=data_dir,
-        db=Database(data_dir / "headwater.db"),
+        db=growth.new_database(data_dir),
         blobs=BlobFolder(data_dir / "blobs"),
         base_url="http://127.0.0.1:1",
         secret=(data_dir / "secret").read_bytes(),
-        settings=Settings(),
+        settings=growth.settings_of(data_dir),
     )
     return Storage(site)
 

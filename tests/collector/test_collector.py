@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from headwater.blobs import read_all
+from headwater.blobs import blob_key, read_all
 from headwater.hub import collector, files
 from headwater.hub.files import LargeFileNotFound
 from headwater.hub.tables.repositories import repository
@@ -81,7 +81,7 @@ def test_what_was_deleted_comes_back_under_the_next_generation(storage: Storage)
     days(storage, 0, 12)
     files.store_plain(storage.site, ada, repo, DATA)
     name_it(storage, repo, DIGEST)
-    assert storage.site.blobs.path_of(DIGEST, 1).exists()
+    assert storage.site.blobs.exists(blob_key(DIGEST, 1))
     assert read_all(files.open_file(storage.site, repo, DIGEST)) == DATA
 
 
@@ -130,7 +130,7 @@ def test_the_files_of_a_deleted_repository_go_unless_another_has_them(storage: S
 def test_files_without_a_row_go_and_young_ones_stay(storage: Storage) -> None:
     blobs = storage.site.blobs
     old = (NOW - 3 * DAY).timestamp()
-    orphan, young = blobs.path_of(Sha256("a" * 64)), blobs.path_of(Sha256("b" * 64))
+    orphan, young = blobs.path_of(blob_key(Sha256("a" * 64))), blobs.path_of(blob_key(Sha256("b" * 64)))
     half, parts = blobs.tmp / "0123", blobs.tmp / "parts-0123"
     for path in (orphan, young, half, parts):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,12 @@ from sqlalchemy import insert
 
 from headwater.accounts.tables import account
 from headwater.blobs import BlobFolder
-from headwater.db import Database
 from headwater.hub.git import GitStore, RefMove, build_commit, publish
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.repos import service as repos
 from headwater.kernel import AccountId, Actor, utcnow
 from headwater.web import Site
+from tests import growth
 
 AUTHOR = {"author_name": "Ada", "author_email": "ada@example.org"}
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -24,8 +24,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def site(tmp_path: Path):
-    db = Database(tmp_path / "data/headwater.db")
-    db.ensure_schema()
+    db = growth.new_database(tmp_path / "data")
     blobs = BlobFolder(tmp_path / "data/blobs")
     blobs.ensure()
     made = Site(tmp_path / "data", db, blobs, "http://localhost", b"s" * 32)

@@ -115,6 +115,8 @@ def test_parquet_from_memory_and_from_runs_of_files(parquet_bytes, tmp_path):
     class Scattered:
         size_bytes = len(parquet_bytes)
 
+        is_local = True
+
         def pieces(self, start, end):
             assert (start, end) == (0, self.size_bytes)
             for at in range(0, end, 1000):

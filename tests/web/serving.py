@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from headwater.blobs import BlobFolder, Extent, FileSource, MemorySource, Piece
-from headwater.db import Database
+from headwater.db import open_database
 from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
 from headwater.web import (
     Access,
@@ -51,6 +51,8 @@ class Striped:
     @property
     def size_bytes(self) -> int:
         return self.file_bytes + 8 * -(-self.file_bytes // self.step)
+
+    is_local = True
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         at = 0
@@ -235,7 +237,7 @@ def serve(folder: Path, listener_fd: int, loop: str) -> None:
     configure_logging()
     site = Site(
         data_dir=folder,
-        db=Database(folder / "db"),
+        db=open_database(folder),
         blobs=BlobFolder(folder / "blobs"),
         base_url="http://site.example",
         secret=bytes(32),

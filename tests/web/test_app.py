@@ -179,6 +179,8 @@ def test_without_our_server_files_go_out_in_blocks(tmp_path):
     class Two:
         size_bytes = 5_120_004
 
+        is_local = True
+
         def pieces(self, start, end):
             yield b"head"
             yield Extent(tmp_path / "file", 0, 5_120_000)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.blobs import read_all
+from headwater.blobs import BlobFolder, read_all
 from headwater.hub.files.terms import Term, XetSource, from_text, pack_terms, to_text, unpack_terms
 from headwater.hub.xet.errors import BadShard, BadXorb
 from headwater.hub.xet.hashes import NODE_KEY, Tree, chunk_hash, file_hash, merkle_root
 from headwater.hub.xet.shards import build_dedup_shard, parse_shard
-from headwater.hub.xet.xorbs import MAX_CHUNK, FramedXorb, XorbIndex, index_path, ingest, read_index
+from headwater.hub.xet.xorbs import MAX_CHUNK, FramedXorb, XorbIndex, index_key, ingest, read_index
 
 KEEP = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -67,15 +67,15 @@ def test_a_xorb_comes_out_as_the_plain_bytes_it_was_made_of(tmp_path: Path, piec
     plain = b"".join(data for data, _ in pieces)
     assert (tmp_path / "x.raw").read_bytes() == plain
     assert index.nodes() == [(chunk_hash(data), len(data)) for data, _ in pieces]
-    index_path(tmp_path / "x.raw").write_bytes(index.pack())
-    assert read_index(index_path(tmp_path / "x.raw")) == index
+    (tmp_path / index_key("x.raw")).write_bytes(index.pack())
+    assert read_index(BlobFolder(tmp_path), "x.raw") == index
 
 
 @KEEP
 @given(chunks, st.data())
 def test_any_range_of_the_framed_form_is_that_range_of_the_whole(tmp_path: Path, pieces, data) -> None:
     index = take(b"".join(frame(one, scheme) for one, scheme in pieces), tmp_path / "x.raw")
-    source = FramedXorb(index, tmp_path / "x.raw")
+    source = FramedXorb(index, BlobFolder(tmp_path), "x.raw")
     whole = b"".join(frame(one, 0) for one, _ in pieces)
     assert source.size_bytes == len(whole)
     start = data.draw(st.integers(0, len(whole)))

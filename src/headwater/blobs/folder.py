@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
+import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from headwater.blobs.errors import StorageFull, WorkFolderUnusable
 from headwater.blobs.sources import FileSource
-from headwater.kernel import HeadwaterError, Kind, Sha256
-
-
-class DigestMismatch(HeadwaterError):
-    code = "digest_mismatch"
-    kind = Kind.BAD_INPUT
-
-    def __init__(self, claimed: str, found: str) -> None:
-        super().__init__(f"The bytes received have sha256 {found}, not {claimed!r} as claimed. Nothing was stored.")
-
-
-class SizeMismatch(HeadwaterError):
-    code = "size_mismatch"
-    kind = Kind.BAD_INPUT
-
-    def __init__(self, claimed: int, found: int) -> None:
-        super().__init__(f"{found} bytes were received, {claimed} were announced. Nothing was stored.")
-
-
-class StorageFull(HeadwaterError):
-    code = "storage_full"
-    kind = Kind.FULL
-
-    def __init__(self) -> None:
-        super().__init__("The disk of this server is full; nothing was stored. Tell its operator, then try again.")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A blob now on disk under its digest."""
-
-    sha256: Sha256
-    size_bytes: int
-    path: Path
+from headwater.blobs.store import StoredObject
 
 
 @contextmanager
@@ -57,35 +24,29 @@ def refusing_when_full() -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull from exc
+        if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise WorkFolderUnusable from exc
         raise
 
 
 class BlobFolder:
     """Files named by what they hold. ``root`` also has ``tmp/`` (same file system, so that rename is atomic)."""
 
+    is_remote = False
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.tmp = root / "tmp"
 
     def ensure(self) -> None:
-        """Make the folders; safe to repeat."""
         self.tmp.mkdir(parents=True, exist_ok=True)
 
-    def path_of(self, sha256: Sha256, generation: int = 0) -> Path:
-        """Where a digest's bytes lie; a later generation has its number as suffix (storage rules, 3)."""
-        name = sha256 if generation == 0 else f"{sha256}.{generation}"
-        return self.root / "sha256" / sha256[:2] / sha256[2:4] / name
-
-    def key_path(self, key: str) -> Path:
-        """A named object that is not a blob: packs, xorbs. ``key`` is ours, never a user's."""
+    def path_of(self, key: str) -> Path:
+        """For this folder's own work, and for tests; other code asks by key."""
         return self.root / key
-
-    def source(self, sha256: Sha256, size_bytes: int, generation: int = 0) -> FileSource:
-        return FileSource(self.path_of(sha256, generation), size_bytes)
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """A path for a temporary file on the blobs' own file system; removed at the end if still there."""
         path = self.tmp / secrets.token_hex(16)
         try:
             with refusing_when_full():
@@ -93,51 +54,113 @@ class BlobFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    def adopt(self, temporary: Path, target: Path) -> None:
-        """Make a written temporary file durable under its final name; the same bytes twice is harmless."""
-        with refusing_when_full():
-            fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    def adopt(self, temporary: Path, key: str) -> None:
+        """A second name for the file, fsync, rename, fsync of the folders."""
+        target = self.path_of(key)
+        with self.temporary() as second:
+            try:
+                os.link(temporary, second)
+            except OSError:  # made on another file system, or one without hard links
+                shutil.copyfile(temporary, second)
+            fd = os.open(second, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
             made = _make_folders(target.parent)
-            os.replace(temporary, target)
+            os.replace(second, target)
             for folder in {target.parent, *made}:
                 fsync_folder(folder)
 
-    def put(self, data: bytes) -> Stored:
-        """Store bytes that are already in memory."""
-        digest = Sha256(hashlib.sha256(data).hexdigest())
-        target = self.path_of(digest)
-        if not target.exists():
-            with self.temporary() as path:
-                path.write_bytes(data)
-                self.adopt(path, target)
-        return Stored(digest, len(data), target)
+    def find(self, key: str) -> StoredObject | None:
+        try:
+            found = self.path_of(key).stat()
+        except FileNotFoundError:
+            return None
+        return StoredObject(key, found.st_size, found.st_mtime)
 
-    def put_stream(self, stream: BinaryIO, *, claimed: Sha256 | None = None, size_bytes: int | None = None) -> Stored:
-        """Store what ``stream`` gives, hashing on the way.
+    def exists(self, key: str) -> bool:
+        return self.path_of(key).exists()
 
-        Raises:
-            DigestMismatch, SizeMismatch: it is not what was claimed; nothing stays.
-            StorageFull: the disk is full; nothing stays.
-        """
-        hasher, total = hashlib.sha256(), 0
-        with self.temporary() as path:
-            with path.open("wb") as out:
-                while chunk := stream.read(1 << 20):
-                    hasher.update(chunk)
-                    out.write(chunk)
-                    total += len(chunk)
-            found = Sha256(hasher.hexdigest())
-            if size_bytes is not None and total != size_bytes:
-                raise SizeMismatch(size_bytes, total)
-            if claimed is not None and found != claimed:
-                raise DigestMismatch(claimed, found)
-            target = self.path_of(found)
-            self.adopt(path, target)
-        return Stored(found, total, target)
+    def size_of(self, key: str) -> int | None:
+        try:
+            return self.path_of(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def delete(self, key: str) -> int:
+        path = self.path_of(key)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def iter_keys(self, prefix: str) -> Iterator[StoredObject]:
+        return self._walk(self.root / prefix)
+
+    def _walk(self, folder: Path) -> Iterator[StoredObject]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path))
+                continue
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            yield StoredObject(os.path.relpath(entry.path, self.root), found.st_size, found.st_mtime)
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        fd = os.open(self.path_of(key), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            parts = []
+            while start < end and (data := os.pread(fd, end - start, start)):
+                parts.append(data)
+                start += len(data)
+        finally:
+            os.close(fd)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        path = self.path_of(key)
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield path
+
+    def fetch(self, key: str, target: Path) -> None:
+        source = self.path_of(key)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise
+        except OSError:  # another file system, or one without hard links
+            temporary = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+            with refusing_when_full():
+                shutil.copyfile(source, temporary)
+                os.replace(temporary, target)
+
+    def source(self, key: str, size_bytes: int) -> FileSource:
+        return FileSource(self.path_of(key), size_bytes)
+
+    def signed_url(
+        self,
+        key: str,
+        *,
+        expires_s: int,
+        start: int | None = None,
+        end: int | None = None,
+        disposition: str | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        return None
 
 
 def fsync_folder(folder: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+WINDOW_BYTES = 512 << 10
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,19 @@ class ByteSource(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
+    @property
+    def is_local(self) -> bool:
+        """Whether making the pieces waits for nothing but this machine; else they are taken one by one, in threads."""
+        ...
+
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         """What makes up bytes [start, end), in order; 0 <= start <= end <= size_bytes."""
+        ...
+
+    def signed_url(
+        self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None
+    ) -> str | None:
+        """As ``BlobStore.signed_url``, for the whole; None where the bytes must pass through this server."""
         ...
 
 
@@ -38,10 +51,14 @@ class FileSource:
 
     path: Path
     size_bytes: int
+    is_local: ClassVar[bool] = True
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         if end > start:
             yield Extent(self.path, start, end - start)
+
+    def signed_url(self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None) -> None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,7 @@ class MemorySource:
     """Bytes already in memory: small files out of git, generated text."""
 
     data: bytes
+    is_local: ClassVar[bool] = True
 
     @property
     def size_bytes(self) -> int:
@@ -57,6 +75,9 @@ class MemorySource:
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         if end > start:
             yield self.data[start:end]
+
+    def signed_url(self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None) -> None:
+        return None
 
 
 def read_all(source: ByteSource, start: int = 0, end: int | None = None, *, limit_bytes: int = 16 << 20) -> bytes:
@@ -85,3 +106,31 @@ def read_all(source: ByteSource, start: int = 0, end: int | None = None, *, limi
         finally:
             os.close(fd)
     return b"".join(parts)
+
+
+def feed(take: Callable[[memoryview | bytes], object], pieces: Iterable[Piece]) -> int:
+    """Give every byte of ``pieces`` to ``take`` (a hasher's ``update``) through one window; returns how many they were.
+
+    Raises:
+        OSError: a file is gone, or shorter than its record says.
+    """
+    total, window = 0, memoryview(b"")
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            take(piece)
+            total += len(piece)
+            continue
+        window = window or memoryview(bytearray(WINDOW_BYTES))
+        fd = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at, end = piece.offset, piece.offset + piece.count
+            while at < end:
+                count = os.preadv(fd, [window[: min(WINDOW_BYTES, end - at)]], at)
+                if not count:
+                    raise OSError(f"{piece.path.name} is shorter than its record says")
+                take(window[:count])
+                at += count
+        finally:
+            os.close(fd)
+        total += piece.count
+    return total

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from headwater.blobs import BlobFolder
+from headwater.blobs import BlobStore
 from headwater.db import Database
 from headwater.kernel import Settings
 
@@ -24,7 +24,7 @@ class Site:
 
     data_dir: Path
     db: Database
-    blobs: BlobFolder
+    blobs: BlobStore
     base_url: str
     secret: bytes
     settings: Settings = field(default_factory=Settings)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,12 @@ from typing import Any
 
 import structlog
 
+from headwater.blobs import blob_key
 from headwater.hub.collector import store
 from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
-from headwater.hub.files.placing import placing
-from headwater.hub.files.service import payload_path
-from headwater.hub.xet.xorbs import index_path
+from headwater.hub.files.service import payload_key
+from headwater.hub.placing import placing
+from headwater.hub.xet.xorbs import index_key
 from headwater.kernel import HeadwaterError, Kind, XetHash, utcnow
 from headwater.web import Site
 
@@ -101,15 +101,10 @@ def collect(site: Site, *, now: datetime) -> Report:
 
 @contextmanager
 def _alone(site: Site) -> Iterator[None]:
-    fd = os.open(site.blobs.root / "collector.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise CollectorBusy from exc
+    with site.db.holding("collector", exclusive=True, wait=False) as held:
+        if not held:
+            raise CollectorBusy
         yield
-    finally:
-        os.close(fd)
 
 
 def _until_done(act: Callable[[], int]) -> int:
@@ -126,7 +121,7 @@ def _end_blobs(site: Site, done: Report, now: datetime) -> None:
     done.blobs_condemned = _until_done(lambda: site.db.write(store.condemn_blobs, before, now))
     while doomed := site.db.read(store.list_doomed_blobs):
         for sha256, generation in doomed:
-            done.bytes_freed += _remove(site.blobs.path_of(sha256, generation))
+            done.bytes_freed += site.blobs.delete(blob_key(sha256, generation))
         site.db.write(store.finish_blobs, doomed)
         done.blobs_removed += len(doomed)
 
@@ -136,8 +131,8 @@ def _end_xorbs(site: Site, done: Report, now: datetime) -> None:
     done.xorbs_condemned = _until_done(lambda: site.db.write(store.condemn_xorbs, now - PROMISE, now))
     while doomed := site.db.read(store.list_doomed_xorbs):
         for name, generation in doomed:
-            payload = payload_path(site.blobs, XetHash(name), generation)
-            done.bytes_freed += _remove(payload) + _remove(index_path(payload))
+            key = payload_key(XetHash(name), generation)
+            done.bytes_freed += site.blobs.delete(key) + site.blobs.delete(index_key(key))
         site.db.write(store.finish_xorbs, doomed)
         done.xorbs_removed += len(doomed)
 
@@ -152,28 +147,28 @@ def _sweep_temporary(site: Site, done: Report, now: datetime) -> None:
 
 
 def _sweep_orphans(site: Site, done: Report, now: datetime) -> None:
-    """Files under a digest that no row relies on: a crash came between naming and the row."""
-    before = now - TEMPORARY_GRACE
+    """Objects under a digest that no row relies on: a crash came between naming and the row."""
+    before = (now - TEMPORARY_GRACE).timestamp()
     for kind in ("sha256", "xet"):
-        for folder in sorted((site.blobs.root / kind).glob("??/??")):
-            old = [path for path in folder.iterdir() if _is_older(path, before)]
-            if not old or not _orphans(site, kind, old):
-                continue
-            # Nobody may be between naming a file and its row while this is decided.
-            with placing(site.blobs, exclusive=True):
-                for path in _orphans(site, kind, [p for p in old if _is_older(p, before)]):
-                    done.bytes_freed += _remove(path)
-                    done.orphans_removed += 1
+        old = (found.key for found in site.blobs.iter_keys(f"{kind}/") if found.modified_at < before)
+        while keys := list(itertools.islice(old, store.BATCH)):
+            for key in _orphans(site, kind, keys):
+                # Nobody may be between naming an object and its row while this is decided.
+                with placing(site.db, exclusive=True):
+                    found = site.blobs.find(key)
+                    if found is not None and found.modified_at < before and _orphans(site, kind, [key]):
+                        done.bytes_freed += site.blobs.delete(key)
+                        done.orphans_removed += 1
 
 
-def _orphans(site: Site, kind: str, paths: list[Path]) -> list[Path]:
+def _orphans(site: Site, kind: str, keys: list[str]) -> list[str]:
     named = {}
-    for path in paths:
-        match = _NAME.fullmatch(path.name)
+    for key in keys:
+        match = _NAME.fullmatch(key.rpartition("/")[2])
         if match is not None:
-            named[path] = (match[1], int(match[2] or 0))
+            named[key] = (match[1], int(match[2] or 0))
     kept = site.db.read(store.find_kept, kind, sorted({name for name, _ in named.values()}))
-    return [path for path, key in named.items() if key not in kept]
+    return [key for key, name in named.items() if name not in kept]
 
 
 def _is_older(path: Path, moment: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 from headwater.accounts import Action
 from headwater.blobs import ByteSource, MemorySource, Piece
@@ -83,9 +84,13 @@ class SizeOnly:
     """A small file whose bytes nobody asked for: the answer to a HEAD."""
 
     size_bytes: int
+    is_local: ClassVar[bool] = True
 
     def pieces(self, start: int, end: int) -> Iterator[Piece]:
         return iter(())
+
+    def signed_url(self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None) -> None:
+        return None
 
 
 @dataclass(frozen=True)

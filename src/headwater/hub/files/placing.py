@@ -1,28 +1,25 @@
 """Getting verified bytes under their name: bytes first, row last, and never over something a row relies on.
 
 A digest's file may be on its way out (``deleting``) while the same bytes come in again: they then take the next
-generation of the key. Between naming a file and committing its row a shared lock is held, which the sweep for orphans
-takes exclusively.
+generation of the key. ``hub.placing`` says how the sweep for orphans keeps off what is getting its row.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.blobs import BlobFolder, DigestMismatch, SizeMismatch
+from headwater.blobs import BlobStore, DigestMismatch, SizeMismatch, blob_key
 from headwater.blobs.folder import refusing_when_full
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.files import store
+from headwater.hub.placing import placing
 from headwater.hub.tables.files import blob
 from headwater.kernel import Actor, RepoId, Sha256, utcnow
 
@@ -117,33 +114,21 @@ def place_plain(
         raise SizeMismatch(size_bytes, total)
     if claimed is not None and found != claimed:
         raise DigestMismatch(claimed, found)
-    with placing(site.blobs):
-        while True:
-            generation = site.db.read(_planned_generation, found)
-            if generation is not None:
-                put_in_place(site.blobs, temporary, site.blobs.path_of(found, generation))
+    while True:
+        generation = site.db.read(_planned_generation, found)
+        if generation is not None:
+            put_in_place(site.blobs, temporary, blob_key(found, generation))
+        with placing(site.db):
+            if generation is not None and not site.blobs.exists(blob_key(found, generation)):
+                continue  # it lay there as an orphan, and a sweep came between
             if site.db.write(_record, actor, repo_id, found, size_bytes=total, generation=generation, now=utcnow()):
                 return found
 
 
-@contextmanager
-def placing(blobs: BlobFolder, *, exclusive: bool = False) -> Iterator[None]:
-    """Held while a named file waits for its row; exclusively, while a sweep decides that a file has none."""
-    fd = os.open(blobs.root / "placing.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(fd)
-
-
-def put_in_place(blobs: BlobFolder, temporary: Path, target: Path) -> None:
-    """As ``adopt``, but the temporary file stays, so that another generation can still be made of it."""
-    if target.exists() and target.stat().st_size == temporary.stat().st_size:
-        return  # verified when it was named, and durable since
-    with blobs.temporary() as second:
-        os.link(temporary, second)
-        blobs.adopt(second, target)
+def put_in_place(blobs: BlobStore, temporary: Path, key: str) -> None:
+    """As ``adopt``, unless the object is there: it was verified when it was named, and is durable since."""
+    if blobs.size_of(key) != temporary.stat().st_size:
+        blobs.adopt(temporary, key)
 
 
 def _planned_generation(tx: Tx, sha256: Sha256) -> int | None:

@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select
 
-from headwater.blobs import BlobFolder, ByteSource
+from headwater.blobs import BlobStore, ByteSource, blob_key
 from headwater.db import Tx
 from headwater.hub.errors import BlobNotStored
 from headwater.hub.files import store
@@ -153,20 +152,20 @@ def open_file(site: Site, repo_id: RepoId, sha256: Sha256, *, pull: int | None =
         return source_of(tx, site.blobs, found)
 
 
-def source_of(tx: Tx, blobs: BlobFolder, found: Blob) -> ByteSource:
+def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     """The bytes behind a row, for callers that have settled the right to them."""
     if found.layout == "plain":
-        return blobs.source(found.sha256, found.size_bytes, found.generation)
+        return blobs.source(blob_key(found.sha256, found.generation), found.size_bytes)
     assert found.xet_hash is not None  # noqa: S101
     terms = unpack_terms(store.find_terms(tx, found.xet_hash) or b"")
     generations = store.find_generations(tx, found.xet_hash)
-    return XetSource(terms, {name: payload_path(blobs, name, n) for name, n in generations.items()})
+    return XetSource(terms, blobs, {name: payload_key(name, n) for name, n in generations.items()})
 
 
-def payload_path(blobs: BlobFolder, name: XetHash, generation: int = 0) -> Path:
+def payload_key(name: XetHash, generation: int = 0) -> str:
     """Where the raw payload of a xorb lies; its index lies beside it as ``.idx``."""
     tail = f".{generation}" if generation else ""
-    return blobs.key_path(f"xet/{name[:2]}/{name[2:4]}/{name}{tail}.raw")
+    return f"xet/{name[:2]}/{name[2:4]}/{name}{tail}.raw"
 
 
 def repo_lfs_files(tx: Tx, repo_id: RepoId, *, cursor: str | None = None, limit: int = 100) -> Page[RepoFile]:

@@ -11,9 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
-from headwater.blobs import Extent, Piece
+from headwater.blobs import BlobStore, Piece
 from headwater.kernel import XetHash
 
 _TERM = struct.Struct("<32sIIII")
@@ -62,10 +61,15 @@ def unpack_terms(data: bytes) -> list[Term]:
 
 
 class XetSource:
-    """The plain bytes of a file kept as xorbs."""
+    """The plain bytes of a file kept as xorbs; ``payloads`` has the key of each one's raw payload.
 
-    def __init__(self, terms: list[Term], payloads: Mapping[XetHash, Path]) -> None:
+    On a folder they are runs of ``sendfile``; on a store they come range by range, and pass through this server.
+    """
+
+    def __init__(self, terms: list[Term], blobs: BlobStore, payloads: Mapping[XetHash, str]) -> None:
         self.terms = terms
+        self.is_local = not blobs.is_remote
+        self._blobs = blobs
         self._payloads = payloads
         self._starts = [0, *accumulate(term.size_bytes for term in terms)]
 
@@ -79,6 +83,11 @@ class XetSource:
             term, base = self.terms[at], self._starts[at]
             count = min(end, base + term.size_bytes) - start
             if count > 0:
-                yield Extent(self._payloads[term.xorb], term.offset + start - base, count)
+                at_payload = term.offset + start - base
+                source = self._blobs.source(self._payloads[term.xorb], at_payload + count)
+                yield from source.pieces(at_payload, at_payload + count)
                 start += count
             at += 1
+
+    def signed_url(self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None) -> None:
+        return None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headwater.blobs import BlobFolder
+from headwater.blobs import BlobStore
 from headwater.db import Database, Tx
 from headwater.hub.git import store
 from headwater.hub.git.folders import CacheDir, Folder
@@ -78,7 +78,7 @@ class TreeCache:
 class GitStore:
     """A site part: ``with site.part(GitStore).open(repo.id) as snap: ...``"""
 
-    def __init__(self, db: Database, blobs: BlobFolder, cache_dir: Path, *, limit_bytes: int = 20 << 30) -> None:
+    def __init__(self, db: Database, blobs: BlobStore, cache_dir: Path, *, limit_bytes: int = 20 << 30) -> None:
         self.db = db
         self.blobs = blobs
         self.cache_dir = cache_dir

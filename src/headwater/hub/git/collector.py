@@ -7,8 +7,9 @@ rows go after a grace time, files only once they have been without a row for lon
 
 from __future__ import annotations
 
+import itertools
 import logging
-import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,12 +24,12 @@ from headwater.hub import access, events
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
-from headwater.hub.git.folders import ORPHAN
 from headwater.hub.git.lastchanged import forget_last_changed
 from headwater.hub.git.models import BuiltPack
 from headwater.hub.git.packs import PackWriter, read_small_pack
-from headwater.hub.git.publish import store_pack
+from headwater.hub.git.publish import stored_pack
 from headwater.hub.git.snapshot import Snapshot
+from headwater.hub.placing import placing
 from headwater.kernel import SYSTEM, Actor, RepoId, utcnow
 from headwater.web import Site
 
@@ -38,6 +39,8 @@ CROWDED = 20
 JOINED_BYTES = 1 << 20  # of objects, uncompressed
 FACTOR = 2
 PRUNE_TRIES = 30
+
+_PACK_KEY = re.compile(r"^.*/pack-([0-9a-f]+)\..*$")
 
 _log = logging.getLogger("headwater.hub.git")
 
@@ -57,8 +60,8 @@ def merge_packs(site: Site, payload: dict[str, Any]) -> None:
                     names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
                     built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
                 if built is not None:
-                    inline = store_pack(site.blobs, repo_id, built)
-                    site.db.write(_replace, repo_id, snap.prune_epoch, chosen, built, inline, utcnow())
+                    with stored_pack(site, repo_id, built) as inline:
+                        site.db.write(_replace, repo_id, snap.prune_epoch, chosen, built, inline, utcnow())
     except RepositoryNotFound:
         return
 
@@ -103,8 +106,8 @@ def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime
     for _ in range(PRUNE_TRIES):
         with site.part(GitStore).open(repo_id) as snap, tempfile.TemporaryDirectory(dir=site.blobs.tmp) as folder:
             built = _pack_objects(snap, Path(folder), ["--all"], "")
-            inline = None if built is None else store_pack(site.blobs, repo_id, built)
-            done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, now or utcnow())
+            with stored_pack(site, repo_id, built) as inline:
+                done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, now or utcnow())
         if done:
             site.part(GitStore).evict()
             return 0 if built is None else built.n_objects
@@ -132,33 +135,31 @@ def collect(site: Site) -> None:
         _log.info("packs.collected", extra={"n_orphans": n_orphans, "n_evicted": n_evicted})
 
 
-def remove_orphans(site: Site, *, age_s: float = ORPHAN_AGE_S) -> Iterator[Path]:
-    """Remove pack files that no row names, in two steps; yields what went.
+def remove_orphans(site: Site, *, age_s: float = ORPHAN_AGE_S) -> Iterator[str]:
+    """Remove packs that no row names; yields the keys that went.
 
-    A pack may get its row at any moment, even one that lay here without for long: the same push, done again. So a file is
-    first set aside under another name, from where a reader brings it back if there is a row after all, and goes only when
-    it has lain there for as long again.
+    A pack may get its row at any moment, even one that lay here without for long: the same push, done again. So the last
+    look is taken while nobody stands between a pack and its row (``hub.placing``).
     """
-    now = time.time()
-    for folder in _folders(site.blobs.root / "git"):
-        named = site.db.read(store.find_pack_names, RepoId(int(folder.name)))
-        for path in sorted(folder.iterdir()):
-            name = path.name.removesuffix(ORPHAN).partition(".")[0].removeprefix("pack-")
-            if now - path.stat().st_mtime < age_s or (name in named and not path.name.endswith(ORPHAN)):
-                continue
-            if name in named:
-                path.rename(path.with_name(path.name.removesuffix(ORPHAN)))
-            elif path.name.endswith(ORPHAN):
-                path.unlink()
-                yield path
-            else:
-                os.utime(path)
-                path.rename(path.with_name(path.name + ORPHAN))
+    before = time.time() - age_s
+    old = (found.key for found in site.blobs.iter_keys("git/") if found.modified_at < before)
+    for folder, keys in itertools.groupby(old, key=lambda key: key.split("/")[1]):
+        if not folder.isdigit():
+            continue
+        repo_id, group = RepoId(int(folder)), list(keys)
+        for key in _without_row(site, repo_id, group):
+            with placing(site.db, exclusive=True):
+                found = site.blobs.find(key)
+                gone = found is not None and found.modified_at < before and bool(_without_row(site, repo_id, [key]))
+                if gone:
+                    site.blobs.delete(key)
+            if gone:
+                yield key
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    if root.is_dir():
-        yield from (path for path in sorted(root.iterdir()) if path.is_dir() and path.name.isdigit())
+def _without_row(site: Site, repo_id: RepoId, keys: Sequence[str]) -> list[str]:
+    named = site.db.read(store.find_pack_names, repo_id)
+    return [key for key in keys if _PACK_KEY.sub(r"\1", key) not in named]
 
 
 def _pack_objects(snap: Snapshot, folder: Path, args: list[str], stdin: str) -> BuiltPack | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.blobs import BlobFolder
+from headwater.blobs import BlobStore
 from headwater.hub.git import objects, store
 from headwater.kernel import RepoId
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from headwater.hub.git.sizes import PackSizes
 
 VERSION_FILE = "headwater-version"
-ORPHAN = ".orphan"  # what the collector sets aside; see collector.remove_orphans
 
 ReadPacks = Callable[[list[int]], dict[int, tuple[bytes, bytes]]]
 """Pack and index of inline packs, by the pack's id."""
@@ -128,7 +127,7 @@ class Folder:
 class CacheDir:
     """All folders of one host."""
 
-    def __init__(self, root: Path, blobs: BlobFolder) -> None:
+    def __init__(self, root: Path, blobs: BlobStore) -> None:
         self.root = root
         self._blobs = blobs
         self._boot = _boot_id()
@@ -193,9 +192,11 @@ class CacheDir:
                 _put_file(pack_dir / f"pack-{row.name}.idx", idx)  # last: git looks for this one
         for row in missing:
             if not row.is_inline:
-                for suffix in (".pack", ".idx"):
-                    key = self._blobs.key_path(pack_key(repo_id, row.name, suffix))
-                    _link_or_copy(key, pack_dir / f"pack-{row.name}{suffix}")
+                for suffix in (".pack", ".idx"):  # the index last: git looks for that one
+                    try:
+                        self._blobs.fetch(pack_key(repo_id, row.name, suffix), pack_dir / f"pack-{row.name}{suffix}")
+                    except FileNotFoundError as exc:
+                        raise PackMissing(row.name) from exc
 
     def _read_version(self, folder: Path) -> int | None:
         try:
@@ -230,7 +231,7 @@ class CacheDir:
 
 
 def pack_key(repo_id: RepoId, name: str, suffix: str) -> str:
-    """Where a pack that is too large for its row lies in the blob folder."""
+    """Where a pack that is too large for its row lies among the blobs."""
     return f"git/{repo_id}/pack-{name}{suffix}"
 
 
@@ -349,23 +350,6 @@ def _put_file(path: Path, data: bytes) -> None:
     with open(temporary, "wb") as out:  # plain open: this runs at every commit
         out.write(data)
     os.replace(temporary, path)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        pass
-    except FileNotFoundError as exc:
-        try:
-            source.with_name(source.name + ORPHAN).rename(source)
-        except FileNotFoundError:
-            raise PackMissing(source.name) from exc
-        _link_or_copy(source, target)
-    except OSError:  # another file system, or one without hard links
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
 
 
 def open_odb(folder: Path) -> pygit2.Odb:

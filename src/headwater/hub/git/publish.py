@@ -6,16 +6,15 @@ readable through the repository. Only ``publish`` moves refs, and the collector 
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from headwater import queue
-from headwater.blobs import BlobFolder
+from headwater.blobs import BlobStore
 from headwater.db import Tx
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
@@ -27,6 +26,7 @@ from headwater.hub.git.folders import pack_key
 from headwater.hub.git.models import BuiltCommit, BuiltPack, Pointer
 from headwater.hub.models import Repository
 from headwater.hub.names import check_ref
+from headwater.hub.placing import placing
 from headwater.kernel import Actor, CommitId, GitOid, RepoId, Sha256
 from headwater.web import Site
 
@@ -79,9 +79,9 @@ def publish(
     for move in moves:
         if move.old is None and move.new is not None:
             check_ref(move.ref)
-    inline = None if pack is None else store_pack(site.blobs, repo_id, pack)
-    act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
-    done = site.db.write(act.run, repo_id)
+    with stored_pack(site, repo_id, pack) as inline:
+        act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
+        done = site.db.write(act.run, repo_id)
     if pack is not None and done.pack_id is not None and pack.objects is not None:
         changed = {move.ref: move.new for move in moves}
         site.part(GitStore).note_published(repo_id, done.repo.version, epoch, changed, done.pack_id, pack.objects)
@@ -170,41 +170,52 @@ class _Act:
         return head
 
 
-def store_pack(blobs: BlobFolder, repo_id: RepoId, pack: BuiltPack) -> tuple[bytes, bytes] | None:
-    """Bring a pack's bytes where they belong; returns them if they are small enough to lie in the row.
+@contextmanager
+def stored_pack(site: Site, repo_id: RepoId, pack: BuiltPack | None) -> Iterator[tuple[bytes, bytes] | None]:
+    """Bring a pack's bytes where they belong, and keep them there until the block has written the row.
 
-    Also used by the collector. The index goes first: nothing looks for it without the pack, and no row names either yet.
+    Gives its bytes if they are small enough to lie in the row. The index goes first: nothing looks for it without the pack.
+    Also used by the collector.
     """
-    if pack.size_bytes <= INLINE_BYTES and _size(pack.idx) <= INLINE_BYTES:
-        inline = _bytes(pack.data), _bytes(pack.idx)
-        _drop(pack)
-        return inline
-    for content, suffix in ((pack.idx, ".idx"), (pack.data, ".pack")):
-        target = blobs.key_path(pack_key(repo_id, pack.name, suffix))
-        with blobs.temporary() as temporary:
-            if isinstance(content, bytes):
-                temporary.write_bytes(content)
-            elif not content.exists() and target.exists():
-                continue  # the same act, a second time
-            else:
-                try:
-                    os.replace(content, temporary)
-                except OSError:  # made on another file system
-                    shutil.copyfile(content, temporary)
-                    content.unlink(missing_ok=True)
-            blobs.adopt(temporary, target)
-    return None
+    if pack is None:
+        yield None
+        return
+    try:
+        if pack.size_bytes <= INLINE_BYTES and _size(pack.idx) <= INLINE_BYTES:
+            yield _bytes(pack.data), _bytes(pack.idx)
+            return
+        contents = {pack_key(repo_id, pack.name, ".idx"): pack.idx, pack_key(repo_id, pack.name, ".pack"): pack.data}
+        while True:
+            for key, content in contents.items():
+                _store(site.blobs, key, content)
+            with placing(site.db):
+                if all(site.blobs.exists(key) for key in contents):
+                    yield None
+                    return
+    finally:
+        for content in (pack.data, pack.idx):
+            if isinstance(content, Path):
+                content.unlink(missing_ok=True)
+
+
+def _store(blobs: BlobStore, key: str, content: bytes | Path) -> None:
+    if isinstance(content, Path):
+        if content.exists() or not blobs.exists(key):  # else it is the same act, a second time
+            blobs.adopt(content, key)
+        return
+    with blobs.temporary() as temporary:
+        temporary.write_bytes(content)
+        blobs.adopt(temporary, key)
 
 
 def _size(content: bytes | Path) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
+    if isinstance(content, bytes):
+        return len(content)
+    try:
+        return content.stat().st_size
+    except FileNotFoundError:
+        return INLINE_BYTES + 1  # stored by an earlier try of the same act, so it was not small
 
 
 def _bytes(content: bytes | Path) -> bytes:
     return content if isinstance(content, bytes) else content.read_bytes()
-
-
-def _drop(pack: BuiltPack) -> None:
-    for content in (pack.data, pack.idx):
-        if isinstance(content, Path):
-            content.unlink(missing_ok=True)

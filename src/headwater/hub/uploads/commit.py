@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from headwater.hub.content.preupload import Candidate, Plan, plan_uploads
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.uploads import service
 from headwater.hub.uploads.errors import BadUpload
+from headwater.hub.uploads.parts import parts_of
 from headwater.hub.uploads.store import Upload
 from headwater.kernel import Actor
 
@@ -69,13 +71,14 @@ def commit_uploads(
     ignored = tuple(plan.path for plan in plans if plan.is_ignored)
     if len(ignored) == len(uploads):
         raise BadUpload("the repository's .gitignore leaves out every one of these files")
-    changes = [
-        _change(site, actor, repo, upload, plan)
-        for upload, plan in zip(uploads, plans, strict=True)
-        if not plan.is_ignored
-    ]
-    draft = Draft(message.title, message.body, message.parent, changes)
-    committed = commit_draft(site, actor, kind, name, revision, draft, as_pull=as_pull, now=now)
+    with ExitStack() as held:
+        changes = [
+            _change(site, actor, repo, upload, plan, held)
+            for upload, plan in zip(uploads, plans, strict=True)
+            if not plan.is_ignored
+        ]
+        draft = Draft(message.title, message.body, message.parent, changes)
+        committed = commit_draft(site, actor, kind, name, revision, draft, as_pull=as_pull, now=now)
     service.forget(site, [upload.id for upload in uploads])
     return Taken(committed, ignored)
 
@@ -130,20 +133,19 @@ def delete_path(
     return commit_draft(site, actor, kind, name, revision, draft, as_pull=as_pull)
 
 
-def _change(site: Site, actor: Actor, repo: Repository, upload: Upload, plan: Plan) -> Change:
+def _change(site: Site, actor: Actor, repo: Repository, upload: Upload, plan: Plan, held: ExitStack) -> Change:
     if upload.sha256 is None:
         raise AssertionError("only complete uploads come here")
-    part = service.part_path(site, upload.id)
     if not plan.is_large:
-        return InlineFile(upload.path, part)
-    if part.exists():
-        files.place_plain(site, actor, repo.id, part, found=upload.sha256, total=upload.size_bytes)
+        path = held.enter_context(parts_of(site).gathered(upload.id))
+        return InlineFile(upload.path, b"" if path is None else path)
+    with parts_of(site).gathered(upload.id) as part:
+        if part is not None:  # else it took its place when the last of it came
+            files.place_plain(site, actor, repo.id, part, found=upload.sha256, total=upload.size_bytes)
     return LargeFile(upload.path, upload.sha256, upload.size_bytes)
 
 
 def _sample(site: Site, upload: Upload) -> bytes:
-    try:
-        with service.part_path(site, upload.id).open("rb") as part:
-            return part.read(SAMPLE_BYTES)
-    except FileNotFoundError:
-        return b""  # it took its place already, which only large files do
+    if upload.size_bytes > service.ALWAYS_LARGE_BYTES:
+        return b""  # large whatever it holds
+    return parts_of(site).first_bytes(upload.id, SAMPLE_BYTES)

@@ -1,25 +1,22 @@
 """Files that come from a browser in parts: begin, add a part, ask how far, finish, give up.
 
-A part is appended to one file in the blob folder; its length is the only truth about how far an upload is, so a
-connection that breaks in the middle of a part loses nothing that arrived. When the last byte is here the server hashes
-the file itself: on plain http a browser has nothing to hash with. Nothing is readable before a commit names it.
+A connection that breaks in the middle of a part loses nothing that arrived (``parts``). When the last byte is here the
+server hashes the file itself: on plain http a browser has nothing to hash with. Nothing is readable before a commit names
+it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.accounts import Action
-from headwater.blobs.folder import refusing_when_full
+from headwater.blobs import Extent, feed
 from headwater.db import Tx
 from headwater.hub import access, files
 from headwater.hub.models import RepoKind, RepoName, Repository
@@ -30,11 +27,11 @@ from headwater.hub.uploads.errors import (
     OffsetDiffers,
     PartTooLong,
     TooManyUploads,
-    UploadBusy,
     UploadIncomplete,
     UploadNotFound,
 )
 from headwater.hub.uploads.forms import SentFile
+from headwater.hub.uploads.parts import parts_of
 from headwater.hub.uploads.store import Upload
 from headwater.kernel import Actor, Sha256, utcnow
 
@@ -46,7 +43,7 @@ MAX_OPEN = 20_000
 MAX_AT_ONCE = 1000
 MAX_SIZE_BYTES = 5 << 40
 KEPT_DAYS = 7
-WINDOW_BYTES = 1 << 20
+ORPHAN_AGE_S = 3600
 # Larger files never go into git itself (a commit refuses them), so their bytes can take their final place at once.
 ALWAYS_LARGE_BYTES = 10_000_000
 
@@ -100,13 +97,13 @@ def begin(
         if not 0 <= file.size_bytes <= MAX_SIZE_BYTES:
             raise BadUpload(f"{file.path!r} cannot have {file.size_bytes} bytes")
         paths.add(file.path)
-    chosen = site.db.write(_begin, actor, kind, name, list(announced), now or utcnow())
-    return [_progress(site, upload) for upload in chosen]
+    chosen, new = site.db.write(_begin, actor, kind, name, list(announced), now or utcnow())
+    return [_fresh(upload) if upload.id in new else _progress(site, upload) for upload in chosen]
 
 
 def _begin(
     tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, announced: list[Announced], now: datetime
-) -> list[Upload]:
+) -> tuple[list[Upload], set[str]]:
     repo = access.get_repository(tx, actor, kind, name, Action.DISCUSS)
     assert actor.account_id is not None  # noqa: S101 - DISCUSS needs a person
     n_open = store.count_uploads(tx, actor.account_id)
@@ -133,7 +130,7 @@ def _begin(
     if n_open + len(new) > MAX_OPEN:
         raise TooManyUploads(n_open)
     store.insert_uploads(tx, new)
-    return chosen
+    return chosen, {upload.id for upload in new}
 
 
 def adopt_files(
@@ -157,7 +154,7 @@ def adopt_files(
         announced.append(Announced(check_path(path), file.size_bytes, stamp=secrets.randbits(62)))
     ids = [progress.id for progress in begin(site, actor, kind, name, announced, now=now)]
     for upload_id, file in zip(ids, sent, strict=True):
-        file.path.replace(part_path(site, upload_id))
+        parts_of(site).take_file(upload_id, file.path)
     site.db.write(_set_digests, [(upload_id, file.sha256) for upload_id, file in zip(ids, sent, strict=True)])
     return ids
 
@@ -169,7 +166,7 @@ def _set_digests(tx: Tx, found: list[tuple[str, Sha256]]) -> None:
 
 def new_part(site: Site) -> Path:
     """A path for a file whose upload has no row yet; the collector removes it when none follows."""
-    return part_path(site, secrets.token_urlsafe(18))
+    return site.blobs.tmp / f"form-{secrets.token_hex(16)}"
 
 
 def list_open(site: Site, actor: Actor, repo: Repository, *, limit: int = 200) -> list[Progress]:
@@ -198,49 +195,37 @@ def append(site: Site, actor: Actor, upload_id: str, offset: int, reader: BodyRe
         if offset != upload.size_bytes:
             raise OffsetDiffers(upload.size_bytes, offset)
         return _progress(site, upload)
-    with _open_part(site, upload) as fd:
-        received = os.fstat(fd).st_size
-        if offset != received:
-            raise OffsetDiffers(received, offset)
-        if reader.size_bytes is not None and received + reader.size_bytes > upload.size_bytes:
+    with parts_of(site).appending(upload.id) as part:
+        if offset != part.received:
+            raise OffsetDiffers(part.received, offset)
+        if reader.size_bytes is not None and part.received + reader.size_bytes > upload.size_bytes:
             raise PartTooLong(upload.size_bytes)
-        received = _take(fd, reader, received, upload.size_bytes)
+        received = part.take(reader.read_into, upload.size_bytes)
         if received < upload.size_bytes:
             return Progress(upload.id, upload.path, upload.size_bytes, received, None)
-        return _finish(site, actor, upload, fd)
+        return _finish(site, actor, upload)
 
 
-def _take(fd: int, reader: BodyReader, received: int, size_bytes: int) -> int:
-    window = memoryview(bytearray(WINDOW_BYTES))
-    os.lseek(fd, received, os.SEEK_SET)
-    with refusing_when_full():
-        while got := reader.read_into(window):
-            if received + got > size_bytes:
-                raise PartTooLong(size_bytes)
-            rest = window[:got]
-            while rest:
-                written = os.write(fd, rest)
-                rest = rest[written:]
-            received += got
-    return received
-
-
-def _finish(site: Site, actor: Actor, upload: Upload, fd: int) -> Progress:
-    found = _hash(fd)
-    if upload.size_bytes > ALWAYS_LARGE_BYTES:
-        files.place_plain(site, actor, upload.repo_id, part_path(site, upload.id), found=found, total=upload.size_bytes)
+def _finish(site: Site, actor: Actor, upload: Upload) -> Progress:
+    parts, is_large = parts_of(site), upload.size_bytes > ALWAYS_LARGE_BYTES
+    with parts.gathered(upload.id) as path:
+        found, total = _hash(path)
+        if total != upload.size_bytes:
+            raise UploadIncomplete(upload.path, total, upload.size_bytes)
+        if is_large and path is not None:
+            files.place_plain(site, actor, upload.repo_id, path, found=found, total=total)
     site.db.write(store.set_digest, upload.id, found)
-    if upload.size_bytes > ALWAYS_LARGE_BYTES:
-        part_path(site, upload.id).unlink(missing_ok=True)
+    if is_large:
+        parts.drop(upload.id)
     return Progress(upload.id, upload.path, upload.size_bytes, upload.size_bytes, found)
 
 
-def _hash(fd: int) -> Sha256:
-    hasher, window = hashlib.sha256(), memoryview(bytearray(WINDOW_BYTES))
-    os.lseek(fd, 0, os.SEEK_SET)
-    while got := os.readv(fd, [window]):
-        hasher.update(window[:got])
-    return Sha256(hasher.hexdigest())
+def _hash(path: Path | None) -> tuple[Sha256, int]:
+    hasher, total = hashlib.sha256(), 0
+    if path is not None:
+        size = path.stat().st_size
+        total = feed(hasher.update, [Extent(path, 0, size)])
+    return Sha256(hasher.hexdigest()), total
 
 
 def give_up(site: Site, actor: Actor, ids: Sequence[str]) -> int:
@@ -278,7 +263,7 @@ def forget(site: Site, ids: Iterable[str]) -> None:
     gone = list(ids)
     site.db.write(store.delete_uploads, gone)
     for upload_id in gone:
-        part_path(site, upload_id).unlink(missing_ok=True)
+        parts_of(site).drop(upload_id)
 
 
 def collect(site: Site, *, now: datetime | None = None) -> int:
@@ -286,29 +271,12 @@ def collect(site: Site, *, now: datetime | None = None) -> int:
     now = now or utcnow()
     old = site.db.read(store.list_older, now - timedelta(days=KEPT_DAYS), limit=1000)
     forget(site, old)
-    names = [path.name for path in _folder(site).iterdir() if _age_s(path, now) > 3600]
+    parts = parts_of(site)
+    names = parts.list_older(now.timestamp() - ORPHAN_AGE_S)
     orphans = set(names) - site.db.read(store.existing_ids, names)
     for name in orphans:
-        (_folder(site) / name).unlink(missing_ok=True)
+        parts.drop(name)
     return len(old) + len(orphans)
-
-
-def part_path(site: Site, upload_id: str) -> Path:
-    """Where the bytes of an upload lie until they take their place."""
-    return _folder(site) / upload_id
-
-
-def _folder(site: Site) -> Path:
-    folder = site.blobs.root / "uploads"  # beside the blobs: taking their place is then a link, not a copy
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _age_s(path: Path, now: datetime) -> float:
-    try:
-        return now.timestamp() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _get(site: Site, actor: Actor, upload_id: str) -> Upload:
@@ -320,25 +288,10 @@ def _get(site: Site, actor: Actor, upload_id: str) -> Upload:
     return found
 
 
+def _fresh(upload: Upload) -> Progress:
+    return Progress(upload.id, upload.path, upload.size_bytes, 0, None)
+
+
 def _progress(site: Site, upload: Upload) -> Progress:
-    received = upload.size_bytes
-    if upload.sha256 is None:
-        try:
-            received = part_path(site, upload.id).stat().st_size
-        except FileNotFoundError:
-            received = 0
+    received = parts_of(site).received(upload.id) if upload.sha256 is None else upload.size_bytes
     return Progress(upload.id, upload.path, upload.size_bytes, received, upload.sha256)
-
-
-@contextmanager
-def _open_part(site: Site, upload: Upload) -> Iterator[int]:
-    """The part file, for one writer at a time."""
-    fd = os.open(part_path(site, upload.id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise UploadBusy from exc
-        yield fd
-    finally:
-        os.close(fd)

@@ -19,25 +19,25 @@ from pathlib import Path
 
 import structlog
 
-from headwater.blobs.folder import refusing_when_full
+from headwater.blobs import BlobStore, feed, refusing_when_full
 from headwater.db import Tx
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
-from headwater.hub.files.service import payload_path
+from headwater.hub.files.service import payload_key
 from headwater.hub.files.terms import Term, to_text
 from headwater.hub.grants import require_grant
+from headwater.hub.placing import placing as placing_lock
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import BadShard, BadXorb
 from headwater.hub.xet.hashes import Tree, file_hash, range_hash
 from headwater.hub.xet.models import CasGrant, Xorb
 from headwater.hub.xet.shards import ShardFile, parse_shard
-from headwater.hub.xet.xorbs import XorbIndex, index_path, ingest, read_index
+from headwater.hub.xet.xorbs import XorbIndex, index_key, ingest, read_index
 from headwater.kernel import Sha256, XetHash, utcnow
 from headwater.web import BodyReader, Site
 
 log = structlog.get_logger("headwater.hub.xet")
 
-_READ_BYTES = 512 << 10
 _INDEXES = 256  # kept at hand while one shard is verified; about 40 KiB each for full xorbs
 _NOT_SENT = "it names xorbs that were not sent by you, or are no longer kept; send them again"
 
@@ -69,8 +69,8 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
 def _lose_if_missing(site: Site, name: XetHash) -> None:
     present = site.db.read(store.find_xorbs, [name]).get(name)
     if present is not None and present.is_stored:
-        payload = payload_path(site.blobs, name, present.generation)
-        if not payload.exists() or not index_path(payload).exists():
+        key = payload_key(name, present.generation)
+        if not site.blobs.exists(key) or not site.blobs.exists(index_key(key)):
             report_lost(site, present)
 
 
@@ -81,14 +81,16 @@ def report_lost(site: Site, lost: Xorb) -> None:
 
 
 def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload: Path, index_file: Path) -> bool:
-    with placing.placing(site.blobs):
-        while True:
-            present = site.db.read(store.find_xorbs, [name]).get(name)
-            generation = 0 if present is None else present.generation + (0 if present.is_stored else 1)
-            if present is None or not present.is_stored:
-                target = payload_path(site.blobs, name, generation)
-                placing.put_in_place(site.blobs, index_file, index_path(target))
-                placing.put_in_place(site.blobs, payload, target)
+    while True:
+        present = site.db.read(store.find_xorbs, [name]).get(name)
+        generation = 0 if present is None else present.generation + (0 if present.is_stored else 1)
+        key = payload_key(name, generation)
+        if present is None or not present.is_stored:
+            placing.put_in_place(site.blobs, index_file, index_key(key))
+            placing.put_in_place(site.blobs, payload, key)
+        with placing_lock(site.db):
+            if not site.blobs.exists(key) or not site.blobs.exists(index_key(key)):
+                continue  # they lay there as orphans, and a sweep came between
             is_new = site.db.write(_record_xorb, grant, name, index, generation)
             if is_new is not None:
                 return is_new
@@ -136,11 +138,11 @@ class CheckedFile:
 
 @dataclass(frozen=True)
 class CheckedShard:
-    """Steps 1 to 3 are done; ``payloads`` says where each xorb's bytes lie."""
+    """Steps 1 to 3 are done; ``payloads`` has the key of each xorb's bytes."""
 
     files: list[CheckedFile]
     xorbs: dict[XetHash, Xorb]
-    payloads: dict[XetHash, Path]
+    payloads: dict[XetHash, str]
 
     @property
     def bytes_to_hash(self) -> int:
@@ -161,22 +163,23 @@ def check_shard(site: Site, grant: CasGrant, data: bytes) -> CheckedShard:
         known = {file.xet_hash: store.find_file(tx, file.xet_hash) for file in files}
     if len(xorbs) < len(names):
         raise BadShard(_NOT_SENT)
-    payloads = {name: payload_path(site.blobs, name, x.generation) for name, x in xorbs.items()}
-    indexes = _Indexes(payloads)
+    payloads = {name: payload_key(name, x.generation) for name, x in xorbs.items()}
+    indexes = _Indexes(site.blobs, payloads)
     checked = []
     try:
         for file in files:
             fact = known[file.xet_hash]
             checked.append(_check_file(file, indexes, None if fact is None else fact[0]))
     except FileNotFoundError as exc:
-        for lost in (x for name, x in xorbs.items() if not index_path(payloads[name]).exists()):
+        for lost in (x for name, x in xorbs.items() if not site.blobs.exists(index_key(payloads[name]))):
             report_lost(site, lost)
         raise BadShard(_NOT_SENT) from exc
     return CheckedShard(checked, xorbs, payloads)
 
 
 class _Indexes:
-    def __init__(self, payloads: dict[XetHash, Path]) -> None:
+    def __init__(self, blobs: BlobStore, payloads: dict[XetHash, str]) -> None:
+        self._blobs = blobs
         self._payloads = payloads
         self._kept: dict[XetHash, XorbIndex] = {}
 
@@ -185,7 +188,7 @@ class _Indexes:
         if found is None:
             if len(self._kept) >= _INDEXES:
                 self._kept.pop(next(iter(self._kept)))
-            found = self._kept[name] = read_index(index_path(self._payloads[name]))
+            found = self._kept[name] = read_index(self._blobs, self._payloads[name])
         return found
 
 
@@ -236,31 +239,23 @@ def finish_shard(site: Site, grant: CasGrant, shard: CheckedShard, progress: Cal
     for file in shard.files:
         digest = file.known or digests.get(file.xet_hash)
         if digest is None:
-            digest = _sha256_of(file.terms, shard.payloads, lambda n, base=done: progress(base + n))  # type: ignore[misc]
+            digest = _sha256_of(site.blobs, file.terms, shard.payloads, lambda n, base=done: progress(base + n))  # type: ignore[misc]
             done += file.size_bytes
         if file.claimed not in (None, digest):
             raise BadShard(f"the file {file.xet_hash} has sha256 {digest}, not {file.claimed} as claimed")
         digests[file.xet_hash] = digest
         sizes[digest] = file.size_bytes
-    with placing.placing(site.blobs):
+    with placing_lock(site.db):
         return site.db.write(_record_shard, grant, shard, digests)
 
 
-def _sha256_of(terms: Iterable[Term], payloads: dict[XetHash, Path], progress: Callable[[int], None]) -> Sha256:
+def _sha256_of(
+    blobs: BlobStore, terms: Iterable[Term], payloads: dict[XetHash, str], progress: Callable[[int], None]
+) -> Sha256:
     digest, done = hashlib.sha256(), 0
-    window = memoryview(bytearray(_READ_BYTES))
     for term in terms:
-        fd = os.open(payloads[term.xorb], os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            at, end = term.offset, term.offset + term.size_bytes
-            while at < end:
-                count = os.preadv(fd, [window[: min(_READ_BYTES, end - at)]], at)
-                if not count:
-                    raise OSError(f"the payload of {term.xorb} is shorter than its index")
-                digest.update(window[:count])
-                at += count
-        finally:
-            os.close(fd)
+        end = term.offset + term.size_bytes
+        feed(digest.update, blobs.source(payloads[term.xorb], end).pieces(term.offset, end))
         done += term.size_bytes
         progress(done)
     return Sha256(digest.hexdigest())

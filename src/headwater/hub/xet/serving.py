@@ -11,10 +11,10 @@ from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.blobs import BlobFolder
+from headwater.blobs import BlobStore
 from headwater.db import Tx
 from headwater.hub import access, signing
-from headwater.hub.files.service import has_right, payload_path
+from headwater.hub.files.service import has_right, payload_key
 from headwater.hub.files.terms import Term
 from headwater.hub.grants import require_grant
 from headwater.hub.models import RepoKind, RepoName
@@ -22,7 +22,7 @@ from headwater.hub.xet import store
 from headwater.hub.xet.errors import ChunkUnknown, RangePastEnd, XetFileNotFound
 from headwater.hub.xet.models import LINK_LIFETIME, TOKEN_LIFETIME, CasGrant, Xorb
 from headwater.hub.xet.shards import build_dedup_shard
-from headwater.hub.xet.xorbs import HEADER, FramedXorb, XorbIndex, index_path, read_index
+from headwater.hub.xet.xorbs import HEADER, FramedXorb, XorbIndex, read_index
 from headwater.kernel import Actor, XetHash
 from headwater.web import Site
 
@@ -135,7 +135,7 @@ def reconstruct(
 
 
 def _trim(
-    blobs: BlobFolder, terms: list[Term], xorbs: dict[XetHash, Xorb], start: int, end: int
+    blobs: BlobStore, terms: list[Term], xorbs: dict[XetHash, Xorb], start: int, end: int
 ) -> tuple[list[Term], int]:
     """Terms that hold bytes [start, end), the outer two cut to whole chunks; and how many bytes to skip in the first."""
     kept: list[Term] = []
@@ -188,12 +188,12 @@ def open_range(site: Site, link: str) -> tuple[FramedXorb, int, int, XetHash]:
         BadSignature: forged or expired; the client asks for the reconstruction again.
     """
     name, generation, start, end = signing.verify(site.secret, LINK_PURPOSE, link)
-    payload = payload_path(site.blobs, name, generation)
+    key = payload_key(name, generation)
     try:
-        index = read_index(index_path(payload))
+        index = read_index(site.blobs, key)
     except OSError as exc:
         raise signing.BadSignature from exc
-    return FramedXorb(index, payload), start, end, name
+    return FramedXorb(index, site.blobs, key), start, end, name
 
 
 def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> bytes:
@@ -232,8 +232,8 @@ def _promise(tx: Tx, grant: CasGrant, names: list[XetHash], now: datetime) -> li
     return list(usable.values())
 
 
-def _index(blobs: BlobFolder, xorb: Xorb) -> XorbIndex:
-    return read_index(index_path(payload_path(blobs, xorb.hash, xorb.generation)))
+def _index(blobs: BlobStore, xorb: Xorb) -> XorbIndex:
+    return read_index(blobs, payload_key(xorb.hash, xorb.generation))
 
 
 def to_v1(found: Reconstruction) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
-from headwater.blobs import Extent, Piece
+from headwater.blobs import BlobStore, Piece
 from headwater.hub.xet.errors import BadXorb
 from headwater.hub.xet.hashes import Node, chunk_hash, xorb_hash
 from headwater.kernel import XetHash
@@ -26,6 +25,7 @@ from headwater.kernel import XetHash
 MAX_XORB = 64 << 20
 MAX_CHUNK = 128 << 10  # the specification's largest chunk
 MAX_CHUNKS = 8192
+MAX_INDEX = 64 + 36 * MAX_CHUNKS
 MAX_BODY = MAX_XORB + MAX_CHUNKS * 64 + (1 << 20)  # framing, frames that did not shrink, an old client's footer
 HEADER = 8
 WINDOW = 1 << 20
@@ -71,24 +71,26 @@ class XorbIndex:
         return _INDEX_MAGIC + struct.pack("<I", self.n_chunks) + _little(self.lengths).tobytes() + self.hashes
 
 
-def read_index(path: Path) -> XorbIndex:
-    """The index that ``pack`` made.
+def read_index(blobs: BlobStore, payload_key: str) -> XorbIndex:
+    """The index that ``pack`` made, of the xorb whose payload has this key.
 
     Raises:
-        OSError: it is not there, or cut short.
+        OSError: it is not there (``FileNotFoundError``), or cut short.
     """
-    data = path.read_bytes()
+    key = index_key(payload_key)
+    data = blobs.read_range(key, 0, MAX_INDEX)
     head = len(_INDEX_MAGIC) + 4
     count = int.from_bytes(data[head - 4 : head], "little")
     if data[: head - 4] != _INDEX_MAGIC or len(data) != head + 36 * count:
-        raise OSError(f"{path.name} is damaged")
+        raise OSError(f"{key} is damaged")
     lengths = array("I")
     lengths.frombytes(data[head : head + 4 * count])
     return XorbIndex(data[head + 4 * count :], _little(lengths))
 
 
-def index_path(payload: Path) -> Path:
-    return payload.with_suffix(".idx")
+def index_key(payload_key: str) -> str:
+    """Where a xorb's chunk index lies."""
+    return payload_key.removesuffix(".raw") + ".idx"
 
 
 def ingest(read_into: Callable[[memoryview], int], fd: int) -> XorbIndex:
@@ -219,8 +221,10 @@ def ungroup(grouped: memoryview) -> memoryview:
 class FramedXorb:
     """A kept xorb as the wire has it: an 8-byte header of scheme 0 before each chunk's plain bytes."""
 
-    def __init__(self, index: XorbIndex, payload: Path) -> None:
-        self._index, self._payload = index, payload
+    def __init__(self, index: XorbIndex, blobs: BlobStore, payload_key: str) -> None:
+        self._index = index
+        self._payload = blobs.source(payload_key, index.payload_bytes)
+        self.is_local = self._payload.is_local
         self._starts = [end + HEADER * i for i, end in enumerate(index.ends)]
 
     @property
@@ -238,9 +242,13 @@ class FramedXorb:
                 start += len(piece)
             count = min(end, begin + HEADER + size) - start
             if count > 0:
-                yield Extent(self._payload, self._index.ends[chunk] + start - begin - HEADER, count)
+                at = self._index.ends[chunk] + start - begin - HEADER
+                yield from self._payload.pieces(at, at + count)
                 start += count
             chunk += 1
+
+    def signed_url(self, *, expires_s: int, disposition: str | None = None, media_type: str | None = None) -> None:
+        return None
 
 
 def _after(batch: list[memoryview], written: int) -> list[memoryview]:

@@ -1,0 +1,131 @@
+"""What every place for bytes can do: objects under keys, written once, never changed.
+
+Keys are ours, never a user's: ``sha256/ab/cd/<digest>[.<generation>]`` for plain files, ``xet/…`` for xorbs, ``git/<id>/…``
+for packs. ``BlobFolder`` keeps them as files on this machine's disk, ``S3Store`` as objects of a bucket. Code that wants to
+work on both:
+
+- receives and builds in ``tmp`` (``temporary()``), which is a local folder everywhere, and ends with ``adopt(path, key)``;
+- reads what is small by ``read_range``, hands ``source(...)`` to doors and to ``read_all``, and asks for ``local_copy`` or
+  ``fetch`` only where a program needs a real path (git, a parser that maps files);
+- never makes a path out of a key, and takes a missing object as ``FileNotFoundError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from headwater.blobs.sources import ByteSource
+from headwater.kernel import Sha256
+
+
+def blob_key(sha256: Sha256, generation: int = 0) -> str:
+    """Where a digest's bytes lie; a later generation has its number as suffix (storage rules, 3)."""
+    name = sha256 if generation == 0 else f"{sha256}.{generation}"
+    return f"sha256/{sha256[:2]}/{sha256[2:4]}/{name}"
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One line of a listing; ``modified_at`` in seconds since 1970."""
+
+    key: str
+    size_bytes: int
+    modified_at: float
+
+
+class BlobStore(Protocol):
+    @property
+    def is_remote(self) -> bool:
+        """Whether objects lie on another machine: reading them then costs a round trip, and can fail for a time."""
+        ...
+
+    @property
+    def tmp(self) -> Path:
+        """A folder on this machine for what is being received or made; it exists."""
+        ...
+
+    def ensure(self) -> None:
+        """Make what is missing, or say what is wrong with the place; safe to repeat."""
+        ...
+
+    def temporary(self) -> AbstractContextManager[Path]:
+        """A path for a temporary file in ``tmp``; removed at the end if it is still there.
+
+        Raises:
+            StorageFull: (out of the block, too) the disk is full.
+        """
+        ...
+
+    def adopt(self, temporary: Path, key: str) -> None:
+        """Make a written local file durable under ``key``, whole or not at all; the file stays its owner's to remove.
+
+        The same bytes twice is harmless; other bytes never come under a key that a row names.
+        """
+        ...
+
+    def find(self, key: str) -> StoredObject | None: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def size_of(self, key: str) -> int | None:
+        """None when there is no such object."""
+        ...
+
+    def delete(self, key: str) -> int:
+        """Remove an object; returns its size, 0 when it was gone already."""
+        ...
+
+    def iter_keys(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object below ``prefix`` (which ends with a slash), in the order of their keys, however many there are."""
+        ...
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes [start, end); fewer where the object ends before.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        ...
+
+    def local_copy(self, key: str) -> AbstractContextManager[Path]:
+        """A real path with the object's bytes, to be read only; good inside the block.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        ...
+
+    def fetch(self, key: str, target: Path) -> None:
+        """Make ``target`` a local file of the object's bytes, all of them or none; a file that is there already stays.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        ...
+
+    def source(self, key: str, size_bytes: int) -> ByteSource:
+        """The object as doors send it; ``size_bytes`` is what its row says, nothing is looked up."""
+        ...
+
+    def signed_url(
+        self,
+        key: str,
+        *,
+        expires_s: int,
+        start: int | None = None,
+        end: int | None = None,
+        disposition: str | None = None,
+        media_type: str | None = None,
+    ) -> str | None:
+        """A link by which anyone can read the object straight from the store for a time; None where there is no such way.
+
+        Args:
+            start, end: bind it to the bytes [start, end): the reader must send exactly ``Range: bytes=<start>-<end - 1>``.
+            disposition: a whole ``Content-Disposition`` that the store answers with.
+            media_type: the ``Content-Type`` that the store answers with.
+        """
+        ...
