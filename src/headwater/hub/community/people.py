@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Account, Action, Resource
@@ -109,9 +108,9 @@ def list_repositories(tx: Tx, actor: Actor, account: Account, kind: RepoKind, *,
     return store.list_repositories(tx, account.id, kind, readable(tx, actor), limit=limit)
 
 
-def readable(tx: Tx, actor: Actor) -> Any:
-    """A subquery of the ids of all repositories that ``actor`` may see in lists."""
-    return store.readable_repositories(accounts.readable_owner_ids(tx, actor))
+def readable(tx: Tx, actor: Actor) -> store.Readable:
+    """Which repositories ``actor`` may see in lists."""
+    return store.Readable(accounts.readable_owner_ids(tx, actor))
 
 
 def self_id(actor: Actor) -> AccountId:

@@ -185,13 +185,13 @@ def _listed(tx: Tx, repos: Sequence[Repository]) -> list[Listed]:
     return [Listed(repo, known.get(repo.id)) for repo in repos]
 
 
-def _rows(tx: Tx, ids: Sequence[RepoId], seen: object) -> list[Row]:
+def _rows(tx: Tx, ids: Sequence[RepoId], seen: store.Readable) -> list[Row]:
     """In the order of ``ids``."""
-    found = store.repositories_by_id(tx, ids, seen)  # type: ignore[arg-type]
+    found = store.repositories_by_id(tx, ids, seen)
     return [row_of(each) for each in _listed(tx, [found[repo_id] for repo_id in ids if repo_id in found])]
 
 
-def _activity(tx: Tx, account: Account, seen: object) -> list[ActivityRow]:
+def _activity(tx: Tx, account: Account, seen: store.Readable) -> list[ActivityRow]:
     found = discussion_store.list_by_author(tx, account.id, seen, limit=PER_PAGE)
     repos = store.repositories_by_id(tx, [item.repo_id for item in found])
     return [

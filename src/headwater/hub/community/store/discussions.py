@@ -14,6 +14,7 @@ from sqlalchemy import Row, Select, and_, func, insert, select, update
 from headwater.accounts.tables import account
 from headwater.db import Tx
 from headwater.hub.community.models import Discussion, DiscussionFilter, DiscussionPage, Edit, Event, EventKind, Status
+from headwater.hub.community.store.people import Readable
 from headwater.hub.tables.community import comment_edit, discussion, discussion_event
 from headwater.hub.tables.files import file_right
 from headwater.hub.tables.repositories import ref, repository
@@ -97,20 +98,20 @@ def count_live_of_author(tx: Tx, repo_id: RepoId, author_id: AccountId) -> int:
     return found
 
 
-def count_by_author(tx: Tx, author_id: AccountId, readable_repos: Any) -> int:
-    """How many an account opened, in repositories out of the subquery ``readable_repos``."""
+def count_by_author(tx: Tx, author_id: AccountId, readable: Readable) -> int:
+    """How many an account opened, in repositories that are ``readable``."""
     found: int = tx.execute(
         select(func.count())
         .select_from(discussion)
-        .where(discussion.c.author_id == author_id, discussion.c.repo_id.in_(readable_repos))
+        .where(discussion.c.author_id == author_id, readable.ids(discussion.c.repo_id))
     ).scalar_one()
     return found
 
 
-def list_by_author(tx: Tx, author_id: AccountId, readable_repos: Any, *, limit: int) -> list[Discussion]:
+def list_by_author(tx: Tx, author_id: AccountId, readable: Readable, *, limit: int) -> list[Discussion]:
     rows = tx.execute(
         select(discussion)
-        .where(discussion.c.author_id == author_id, discussion.c.repo_id.in_(readable_repos))
+        .where(discussion.c.author_id == author_id, readable.ids(discussion.c.repo_id))
         .order_by(discussion.c.id.desc())
         .limit(limit)
     )

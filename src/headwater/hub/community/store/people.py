@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Select, and_, delete, exists, func, insert, or_, select, update
 
 from headwater.accounts.tables import account
 from headwater.db import Tx
@@ -18,12 +18,25 @@ from headwater.hub.tables.repositories import repository
 from headwater.kernel import AccountId, RepoId
 
 
-def readable_repositories(owners: set[int] | None) -> Select[Any]:
-    """Ids of repositories that someone with the private things of ``owners`` (None: everyone's) may see."""
-    query = select(repository.c.id).where(repository.c.deleted_at.is_(None))
-    if owners is None:
-        return query
-    return query.where(or_(repository.c.is_private.is_(False), repository.c.owner_id.in_(owners)))
+class Readable:
+    """Which repositories someone may see, who has the private things of ``owners`` (None: everyone's).
+
+    A condition that is asked row by row: a list of all ids would be as long as the site is large.
+    """
+
+    def __init__(self, owners: set[int] | None) -> None:
+        self._owners = owners
+
+    def rows(self, of: FromClause = repository) -> ColumnElement[bool]:
+        """For statements that read repositories themselves."""
+        if self._owners is None:
+            return of.c.deleted_at.is_(None)
+        return and_(of.c.deleted_at.is_(None), or_(of.c.is_private.is_(False), of.c.owner_id.in_(self._owners)))
+
+    def ids(self, repo_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        """For columns of other tables that name one."""
+        seen = repository.alias("seen")
+        return exists().where(seen.c.id == repo_id, self.rows(seen))
 
 
 def insert_like(tx: Tx, repo_id: RepoId, account_id: AccountId, *, now: datetime) -> bool:
@@ -66,7 +79,7 @@ def list_likers(
 
 
 def list_likes(
-    tx: Tx, account_id: AccountId, readable: Select[Any], *, before: Sequence[int] | None, limit: int
+    tx: Tx, account_id: AccountId, readable: Readable, *, before: Sequence[int] | None, limit: int
 ) -> list[Like]:
     query = (
         select(
@@ -77,7 +90,7 @@ def list_likes(
             repository.c.name,
         )
         .join(repository, repository.c.id == repo_like.c.repo_id)
-        .where(repo_like.c.account_id == account_id, repo_like.c.repo_id.in_(readable))
+        .where(repo_like.c.account_id == account_id, readable.ids(repo_like.c.repo_id))
         .order_by(repo_like.c.created_at.desc(), repo_like.c.repo_id.desc())
         .limit(limit)
     )
@@ -89,11 +102,11 @@ def list_likes(
     ]
 
 
-def count_likes(tx: Tx, account_id: AccountId, readable: Select[Any]) -> int:
+def count_likes(tx: Tx, account_id: AccountId, readable: Readable) -> int:
     found: int = tx.execute(
         select(func.count())
         .select_from(repo_like)
-        .where(repo_like.c.account_id == account_id, repo_like.c.repo_id.in_(readable))
+        .where(repo_like.c.account_id == account_id, readable.ids(repo_like.c.repo_id))
     ).scalar_one()
     return found
 
@@ -144,32 +157,32 @@ def count_follows(tx: Tx, account_id: AccountId) -> tuple[int, int]:
     return row.followers, row.following
 
 
-def count_repositories(tx: Tx, owner_id: AccountId, readable: Select[Any]) -> dict[RepoKind, int]:
+def count_repositories(tx: Tx, owner_id: AccountId, readable: Readable) -> dict[RepoKind, int]:
     rows = tx.execute(
         select(repository.c.kind, func.count().label("n"))
-        .where(repository.c.owner_id == owner_id, repository.c.id.in_(readable))
+        .where(repository.c.owner_id == owner_id, readable.rows())
         .group_by(repository.c.kind)
     )
     return {RepoKind(row.kind): row.n for row in rows}
 
 
 def list_repositories(
-    tx: Tx, owner_id: AccountId, kind: RepoKind, readable: Select[Any], *, limit: int
+    tx: Tx, owner_id: AccountId, kind: RepoKind, readable: Readable, *, limit: int
 ) -> list[Repository]:
     """Those changed last, first."""
     rows = tx.execute(
         select(repository)
-        .where(repository.c.owner_id == owner_id, repository.c.kind == kind.value, repository.c.id.in_(readable))
+        .where(repository.c.owner_id == owner_id, repository.c.kind == kind.value, readable.rows())
         .order_by(repository.c.updated_at.desc(), repository.c.id.desc())
         .limit(limit)
     )
     return [from_row(row) for row in rows]
 
 
-def repositories_by_id(tx: Tx, ids: Sequence[int], readable: Select[Any] | None = None) -> dict[RepoId, Repository]:
+def repositories_by_id(tx: Tx, ids: Sequence[int], readable: Readable | None = None) -> dict[RepoId, Repository]:
     query = select(repository).where(repository.c.id.in_(ids), repository.c.deleted_at.is_(None))
     if readable is not None:
-        query = query.where(repository.c.id.in_(readable))
+        query = query.where(readable.rows())
     return {RepoId(row.id): from_row(row) for row in tx.execute(query)}
 
 
