@@ -21,7 +21,7 @@ from headwater.accounts.settings import OidcSettings
 from headwater.hub.community.settings import WebhookSettings
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
-from headwater.web.settings import WebSettings
+from headwater.web.settings import MetricsSettings, TelemetrySettings, WebSettings
 
 PREFIX = "HEADWATER_"
 DATA_VARIABLE = "HEADWATER_DATA"  # the folder itself, which --data names: commands read it before there are settings
@@ -58,6 +58,16 @@ class ServerSettings:
         "Public address, as people and clients reach the site; every link carries it. Needed behind a proxy.",
         check=_check_url,
     )
+    drain_delay_s: float = setting(
+        0.0,
+        "When it is told to stop, it goes on serving for so long while /readyz says 503, so that balancers turn away.",
+        check=lambda value: None if 0 <= value <= 600 else f"{value} is not between 0 and 600",
+    )
+    drain_timeout_s: float = setting(
+        5.0,
+        "After that, what is being answered, and the job at hand, may take so long to finish.",
+        check=lambda value: None if 0 <= value <= 86400 else f"{value} is not between 0 and 86400",
+    )
     log_level: str = setting(
         "info",
         "Least level that is logged: debug, info, warning or error.",
@@ -66,7 +76,15 @@ class ServerSettings:
 
 
 # Every settings class there is, in the order of docs/settings.md.
-SECTIONS: tuple[type, ...] = (ServerSettings, WebSettings, OidcSettings, LfsSettings, WebhookSettings)
+SECTIONS: tuple[type, ...] = (
+    ServerSettings,
+    WebSettings,
+    MetricsSettings,
+    OidcSettings,
+    LfsSettings,
+    WebhookSettings,
+    TelemetrySettings,
+)
 
 
 class BadConfiguration(HeadwaterError):

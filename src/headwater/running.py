@@ -5,8 +5,10 @@ Kept light: ``headwater down`` and the like import no more than this.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -87,3 +89,13 @@ def lock_folder(data_dir: Path) -> int:
             time.sleep(0.02)  # somebody may only be asking whether it runs
     remove_server_file(data_dir)
     return fd
+
+
+def tell_systemd(state: str) -> None:
+    """Say ``READY=1`` and the like to the service manager, where one has asked for it. Source: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.sendall(state.encode())

@@ -1,7 +1,6 @@
 """One command, several processes: the parent binds the socket, forks web workers and the queue worker, and watches them.
 
-The parent opens no database and starts no thread, so that a fork is always safe and its memory is shared. Children end when
-the parent does, however it ends: they hold the other end of a pipe.
+How they are watched, replaced and ended is in ``supervision``; here is what they are made of.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 import structlog
@@ -27,17 +24,17 @@ from headwater import __version__
 from headwater.assembly import build_site, prepare_data
 from headwater.config import ServerSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, utcnow
-from headwater.running import lock_folder, remove_server_file, write_server_file
+from headwater.running import lock_folder, remove_server_file, tell_systemd, write_server_file
+from headwater.supervision import Child, Drain, Supervisor
 from headwater.surroundings import require_git
 from headwater.web.app import Dialect, build_app
+from headwater.web.health import DRAINING
 from headwater.web.routing import Route
+from headwater.web.settings import TelemetrySettings
 from headwater.web.site import Site
 
 log = structlog.get_logger("headwater.server")
 
-DRAIN_S = 5.0  # requests may finish for so long after a stop was asked for
-KILL_S = 9.0  # after which what still runs is ended: the promise is 10 seconds
-LONGEST_PAUSE_S = 30.0  # between restarts of a worker that keeps dying
 BACKLOG = 1024
 _M_ARENA_MAX = -8  # of malloc.h
 
@@ -69,10 +66,11 @@ def routes() -> list[Route]:
     from headwater.hub.huggingface import unserved
     from headwater.hub.lfs import door as lfs
     from headwater.hub.xet import door as xet
-    from headwater.web import health, shell
+    from headwater.web import health, metrics, shell
 
     return [
         *health.ROUTES,
+        *metrics.ROUTES,
         *shell.ROUTES,
         *account_pages.ROUTES,
         *huggingface.ROUTES,
@@ -98,7 +96,13 @@ def dialects() -> dict[str, Dialect]:
 def app_for(site: Site) -> ASGIApp:
     """The whole site as one ASGI application."""
     from headwater.accounts.door import authenticate
+    from headwater.hub.figures import measure as measure_hub
+    from headwater.ledger.figures import measure as measure_ledger
+    from headwater.queue.figures import measure as measure_queue
+    from headwater.web.metrics import Figures
 
+    has_public_address = site.settings.of(ServerSettings).url is not None
+    site.add_part(Figures((measure_queue, measure_ledger, measure_hub), for_token_only=has_public_address))
     return build_app(site, routes(), authenticate, dialects())
 
 
@@ -108,8 +112,9 @@ def serve(
     *,
     run_worker: Callable[[Site, threading.Event], None],
     on_ready: Callable[[Ready], None],
+    reread: Callable[[], Settings],
 ) -> int:
-    """Serve ``data_dir`` until SIGTERM or SIGINT; returns the exit code.
+    """Serve ``data_dir`` until SIGTERM or SIGINT; returns the exit code. SIGHUP calls ``reread`` and replaces the workers.
 
     Raises:
         AlreadyRunning: another process does.
@@ -117,16 +122,17 @@ def serve(
     """
     own = settings.of(ServerSettings)
     require_git()
+    _require_telemetry(settings)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = lock_folder(data_dir)
-    listener = _listen(own.host, own.port)
+    listener = _inherited_listener() or _listen(own.host, own.port)
     base_url = (own.url or _url_of(listener)).rstrip("/")
     prepared = _begin_in_child(lambda: _prepare(data_dir, settings, base_url))
     _preload()  # while the child makes the schema
     link = prepared()
-    parent = _Parent(data_dir, settings, listener, base_url, run_worker)
+    tree = _Tree(data_dir, settings, listener, base_url, run_worker, reread)
     try:
-        return parent.run(lambda: on_ready(Ready(base_url, os.getpid(), link)))
+        return tree.run(lambda: on_ready(Ready(base_url, os.getpid(), link)))
     finally:
         remove_server_file(data_dir)
         os.close(lock)
@@ -144,6 +150,19 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         why = "another program uses it" if exc.errno == errno.EADDRINUSE else (exc.strerror or str(exc))
         raise PortTaken(host, port, why) from exc
+    listener.setblocking(False)
+    return listener
+
+
+def _inherited_listener() -> socket.socket | None:
+    """The socket that systemd holds for this service: it stays open while the service is restarted, so nobody is refused.
+
+    Source: sd_listen_fds(3).
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        return None
+    listener = socket.socket(fileno=3)
+    os.set_inheritable(3, False)
     listener.setblocking(False)
     return listener
 
@@ -230,9 +249,12 @@ def _preload() -> None:
     import uvicorn
     import uvloop
 
-    from headwater.web import protocol
+    from headwater.hub import jobs as hub_jobs
+    from headwater.queue import figures as queue_figures
+    from headwater.web import protocol, watch
 
-    routes()
+    watch.declare(routes())
+    queue_figures.declare([*hub_jobs.HANDLERS, *hub_jobs.OUTBOUND_HANDLERS])
     dialects()
     del uvicorn, uvloop, protocol
     gc.freeze()
@@ -248,18 +270,8 @@ def _keep_few_arenas() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-@dataclass
-class _Child:
-    name: str
-    run: Callable[[], None]
-    pid: int = 0
-    deaths: int = 0
-    started: float = 0.0
-    restart_at: float = field(default=0.0)
-
-
-class _Parent:
-    """Starts the children, starts them again when they die, and ends them all."""
+class _Tree:
+    """What the children of a site do, and what the site's files say meanwhile."""
 
     def __init__(
         self,
@@ -268,156 +280,111 @@ class _Parent:
         listener: socket.socket,
         base_url: str,
         run_worker: Callable[[Site, threading.Event], None],
+        reread: Callable[[], Settings],
     ) -> None:
         self.data_dir = data_dir
         self.settings = settings
         self.listener = listener
         self.base_url = base_url
         self.run_worker = run_worker
-        n_web = settings.of(ServerSettings).workers or min(2, os.cpu_count() or 1)
-        self.children = [_Child(f"web-{number}", self._run_web) for number in range(1, n_web + 1)]
-        self.children.append(_Child("queue", self._run_queue))
-        self.lifeline, self._held = os.pipe()  # a child reads the end of file when the parent is gone
-        self.ready_pipe, self._say_ready = os.pipe()
-        os.set_blocking(self.ready_pipe, False)
+        self.reread = reread
 
     def run(self, on_ready: Callable[[], None]) -> int:
-        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        for child in self.children:
-            self._start(child)
-        told = False
-        while True:
-            info = signal.sigtimedwait(signals, 0.05 if not told else self._pause())
-            if info is not None and info.si_signo != signal.SIGCHLD:
-                log.info("server.stopping", signal=signal.Signals(info.si_signo).name)
-                return self._stop(signals)
-            self._reap()
-            now = time.monotonic()
-            for child in self.children:
-                if not child.pid and child.restart_at <= now:
-                    self._start(child)
-            if not told and self._is_ready():
-                told = True
-                write_server_file(self.data_dir, {"url": self.base_url, "pid": os.getpid(), "version": __version__})
-                log.info("server.started", url=self.base_url, pid=os.getpid(), version=__version__)
-                on_ready()
+        n_web = self.settings.of(ServerSettings).workers or min(2, os.cpu_count() or 1)
+        web = [Child(f"web-{number}", self._run_web) for number in range(1, n_web + 1)]
 
-    def _is_ready(self) -> bool:
-        try:
-            return bool(os.read(self.ready_pipe, 64))
-        except BlockingIOError:
-            return False
+        def ready() -> None:
+            write_server_file(self.data_dir, {"url": self.base_url, "pid": os.getpid(), "version": __version__})
+            log.info("server.started", url=self.base_url, pid=os.getpid(), version=__version__)
+            tell_systemd("READY=1")
+            on_ready()
 
-    def _pause(self) -> float:
-        waiting = [child.restart_at for child in self.children if not child.pid]
-        return max(0.01, min(waiting) - time.monotonic()) if waiting else 60.0
+        self.supervisor = Supervisor(
+            [*web, Child("queue", self._run_queue, serves=False)],
+            drain=self._drain,
+            on_ready=ready,
+            on_draining=self._begin_to_drain,
+            on_stopping=self.listener.close,
+            before_reload=self._reread,
+        )
+        return self.supervisor.run()
 
-    def _start(self, child: _Child) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child.started = time.monotonic()
-        pid = os.fork()
-        if pid:
-            child.pid = pid
-            return
-        code = 1
-        try:
-            os.close(self._held)
-            os.close(self.ready_pipe)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes on one end
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, set())
-            structlog.contextvars.bind_contextvars(process=child.name)
-            child.run()
-            code = 0
-        except BaseException:
-            log.exception("process.failed")
-        finally:
-            _end(code)
+    def _drain(self) -> Drain:
+        own = self.settings.of(ServerSettings)
+        return Drain(own.drain_delay_s, own.drain_timeout_s)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            for child in self.children:
-                if child.pid == pid:
-                    child.pid = 0
-                    long_lived = time.monotonic() - child.started > LONGEST_PAUSE_S * 2
-                    child.deaths = 1 if long_lived else child.deaths + 1
-                    pause_s = min(0.1 * 2**child.deaths, LONGEST_PAUSE_S)
-                    child.restart_at = time.monotonic() + pause_s
-                    log.error(
-                        "process.died", process=child.name, exit=os.waitstatus_to_exitcode(status), restart_in_s=pause_s
-                    )
-
-    def _stop(self, signals: set[signal.Signals]) -> int:
-        asked = time.monotonic()
+    def _begin_to_drain(self) -> None:
+        DRAINING.set(1)
         remove_server_file(self.data_dir)
-        self.listener.close()
-        self._signal_all(signal.SIGTERM)
-        while any(child.pid for child in self.children):
-            left = asked + KILL_S - time.monotonic()
-            if left <= 0:
-                log.error("process.killed", processes=[child.name for child in self.children if child.pid])
-                self._signal_all(signal.SIGKILL)
-                for child in self.children:
-                    if child.pid:
-                        os.waitpid(child.pid, 0)
-                break
-            signal.sigtimedwait(signals, left)
-            self._collect_ended()
-        log.info("server.stopped", duration_ms=round((time.monotonic() - asked) * 1000))
-        return 0
+        tell_systemd("STOPPING=1")
 
-    def _collect_ended(self) -> None:
-        for child in self.children:
-            if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
-                child.pid = 0
+    def _reread(self) -> None:
+        """Where it listens, how many workers there are and how much is logged stay as they are until a restart."""
+        settings = self.reread()
+        _require_telemetry(settings)
+        self.settings = settings
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        for child in self.children:
-            if child.pid:
-                os.kill(child.pid, number)
-
-    def _run_web(self) -> None:
+    def _run_web(self, say_ready: Callable[[], None]) -> None:
         from headwater.web.protocol import run_web
 
+        _begin_telemetry(self.settings)
         site = build_site(self.data_dir, self.settings, base_url=self.base_url)
         try:
             run_web(
                 app_for(site),
                 self.listener,
-                lifeline=self.lifeline,
-                drain_s=DRAIN_S,
-                on_ready=lambda: os.write(self._say_ready, b"+"),
+                lifeline=self.supervisor.lifeline,
+                drain_s=self.settings.of(ServerSettings).drain_timeout_s,
+                on_ready=say_ready,
             )
         finally:
             site.close()
+            _end_telemetry(self.settings)
 
-    def _run_queue(self) -> None:
+    def _run_queue(self, say_ready: Callable[[], None]) -> None:
         self.listener.close()
         stop = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        threading.Thread(target=_watch, args=(self.lifeline, stop), name="lifeline", daemon=True).start()
+
+        def end(*_: object) -> None:
+            if stop.is_set():  # asked twice: the job's lease ends by itself, and another worker takes it
+                os._exit(0)
+            stop.set()
+
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGUSR1, lambda *_: stop.set())
+        lifeline = self.supervisor.lifeline
+        threading.Thread(target=_watch, args=(lifeline, stop), name="lifeline", daemon=True).start()
+        _begin_telemetry(self.settings)
         site = build_site(self.data_dir, self.settings, base_url=self.base_url)
         try:
+            say_ready()
             self.run_worker(site, stop)
         finally:
             site.close()
+            _end_telemetry(self.settings)
+
+
+def _require_telemetry(settings: Settings) -> None:
+    if settings.of(TelemetrySettings).endpoint is not None:
+        from headwater.web.telemetry import require_packages
+
+        require_packages()
+
+
+def _begin_telemetry(settings: Settings) -> None:
+    if settings.of(TelemetrySettings).endpoint is not None:
+        from headwater.web import telemetry
+
+        telemetry.begin(settings.of(TelemetrySettings))
+
+
+def _end_telemetry(settings: Settings) -> None:
+    if settings.of(TelemetrySettings).endpoint is not None:
+        from headwater.web import telemetry
+
+        telemetry.end()
 
 
 def _watch(lifeline: int, stop: threading.Event) -> None:
     os.read(lifeline, 1)
     stop.set()
-
-
-def _end(code: int) -> NoReturn:
-    """Leave a forked child at once: the interpreter's own way out would wait for idle threads."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from headwater.web.app import _checked_path
 from headwater.web.refusals import BadAddress
 from tests.web.raw import Connection
+from tests.conftest import wait_for
 from tests.web.serving import Served
 
 
@@ -112,7 +113,8 @@ def test_proxies_are_believed_only_as_far_as_they_are_known(site):
 
 def test_one_line_a_request_without_addresses_or_tokens(site):
     raw(site, "/echo/lab/secret-path?token=hw_secret", "GET", "Authorization: ada", "X-Request-Id: line-number-2")
-    lines = [line for line in site.log().splitlines() if "line-number-2" in line]
+    # The line is written once the answer is sent.
+    lines = wait_for(lambda: [line for line in site.log().splitlines() if "line-number-2" in line])
     assert len(lines) == 1
     assert "secret" not in lines[0]
     entry = orjson.loads(lines[0])

@@ -69,7 +69,13 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
         sys.stdout.flush()
 
     try:
-        return serve(data_dir, settings, run_worker=worker.run, on_ready=on_ready)
+        return serve(
+            data_dir,
+            settings,
+            run_worker=worker.run,
+            on_ready=on_ready,
+            reread=lambda: read_settings(data_dir, **flags),
+        )
     except AlreadyRunning as error:
         return _already(error, out)
 

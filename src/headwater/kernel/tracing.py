@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -18,9 +18,9 @@ class Span(Protocol):
 
     def rename(self, name: str) -> None: ...
 
-    def set(self, **facts: Fact) -> None: ...
+    def set(self, facts: Mapping[str, Fact]) -> None: ...
 
-    def fail(self, exc: BaseException) -> None: ...
+    def fail(self, exc: BaseException | None) -> None: ...
 
     def end(self) -> None: ...
 

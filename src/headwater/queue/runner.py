@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
+
 from headwater.db import Database
-from headwater.kernel import utcnow
-from headwater.queue import jobs
+from headwater.db import metrics as db_metrics
+from headwater.kernel import tracing, utcnow
+from headwater.queue import figures, jobs
 
 Handler = Callable[[Any, dict[str, Any]], None]
 
 POLL_S = 0.2
 LOOK_AGAIN_S = 2.0  # for jobs whose time comes without anything being written
-_log = logging.getLogger("headwater.queue")
+
+log = structlog.get_logger("headwater.queue")
 
 
 class Runner:
@@ -44,22 +47,36 @@ class Runner:
         keeper = threading.Thread(target=self._hold, args=(job.id, stop), daemon=True)
         keeper.start()
         try:
-            self.handlers[job.kind](self.context, job.payload)
-        except Exception:  # noqa: BLE001 -- whatever a handler raises is a failed job, kept and tried again
-            again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
-            _log.log(
-                logging.WARNING if again else logging.ERROR,
-                "job.failed kind=%s id=%s attempt=%s",
-                job.kind,
-                job.id,
-                job.attempts,
-                exc_info=True,
-            )
-        else:
-            self.db.write(jobs.finish, job.id)
+            with structlog.contextvars.bound_contextvars(job_id=job.id, job_kind=job.kind):
+                self._act(job)
         finally:
             stop.set()
         return True
+
+    def _act(self, job: jobs.Job) -> None:
+        """The handler, then the job's end; one line of the log, one observation and one span tell of both."""
+        started, spent = time.perf_counter(), db_metrics.Spent()
+        db_metrics.spent.set(spent)
+        span = None if tracing.tracer is None else tracing.tracer.start(f"job {job.kind}", attempt=job.attempts)
+        figures.RUNNING.add()
+        outcome = "done"
+        try:
+            self.handlers[job.kind](self.context, job.payload)
+        except Exception as exc:  # noqa: BLE001 -- whatever a handler raises is a failed job, kept and tried again
+            again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
+            outcome = "failed" if again else "given_up"
+            tell = log.warning if again else log.error
+            tell("job.failed", attempt=job.attempts, again=again, **_figures(started, spent), exc_info=True)
+            if span is not None:
+                span.fail(exc)
+        else:
+            self.db.write(jobs.finish, job.id)
+            log.info("job.finished", attempt=job.attempts, **_figures(started, spent))
+        finally:
+            figures.RUNNING.add(-1)
+            figures.JOBS.of(job.kind, outcome).observe(time.perf_counter() - started)
+            if span is not None:
+                span.end()
 
     def run_all(self, *, limit: int = 10_000) -> int:
         """Run until nothing is due; for tests and for the command line. Returns how many ran."""
@@ -79,8 +96,8 @@ class Runner:
                     continue
                 seen, looked_at = version, now
                 busy = self.run_one()
-            except Exception:  # noqa: BLE001 -- the database may be busy or full; the loop must outlive it
-                _log.exception("queue.stumbled")
+            except Exception:
+                log.exception("queue.stumbled")
                 busy = False
                 stop.wait(POLL_S)
             if busy:
@@ -89,3 +106,10 @@ class Runner:
     def _hold(self, job_id: Any, stop: threading.Event) -> None:
         while not stop.wait(jobs.LEASE_S / 3):
             self.db.write(jobs.renew, job_id, utcnow())
+
+
+def _figures(started: float, spent: db_metrics.Spent) -> dict[str, float]:
+    return {
+        "duration_ms": round((time.perf_counter() - started) * 1000, 1),
+        "db_ms": round(spent.seconds * 1000, 1),
+    }

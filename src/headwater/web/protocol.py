@@ -17,6 +17,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,6 +35,8 @@ SMALL_REST_BYTES = 256 * 1024  # an unread body's rest, up to which reading on i
 LINGER_S = 20.0  # how long an unread body is thrown away after the answer, so that the client gets to read the answer
 KEEP_ALIVE_S = 65
 MAX_HEAD_BYTES = 64 * 1024
+LEAVE_S = 1.0  # of silence after which a connection of a process that leaves is closed
+LONGEST_LEAVE_S = 600  # a process that leaves may finish long answers for so long
 HEAD_S = 30.0  # a request's head must be complete within this
 
 
@@ -46,6 +49,7 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _discarding = False
+    is_leaving = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -85,6 +89,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._head_came()
         super().on_headers_complete()
+        if self.is_leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self.body_seen += len(body)
@@ -115,6 +121,21 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, Exchange(self, cycle, app))  # type: ignore[arg-type]
+
+    def leave(self) -> None:
+        """The process has a successor: answer what comes on this connection once more, with word that it ends.
+
+        Closing it at once would cut off a client that is just sending its next request.
+        """
+        self.is_leaving = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(LEAVE_S, self._leave_if_silent)
+
+    def _leave_if_silent(self) -> None:
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()
 
     def discard_rest(self) -> None:
         """Throw away what still comes of an unread body, and close soon."""
@@ -291,11 +312,13 @@ class Exchange:
 class _Server(Server):
     """uvicorn's server, told to stop by us alone: the parent's signals and the parent's end."""
 
-    def __init__(self, config: Config, lifeline: int, on_ready: Callable[[], object]) -> None:
+    def __init__(self, config: Config, lifeline: int, drain_s: float, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
+        self._drain_s = int(drain_s)
         self._lifeline = lifeline
         self._on_ready = on_ready
         self._ended = asyncio.Event()
+        self._leaves = False
 
     async def main_loop(self) -> None:
         """As uvicorn's own, at a tenth of its wake-ups: the date in the answers' heads is all that ticks."""
@@ -307,13 +330,35 @@ class _Server(Server):
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_signal_handler(signal.SIGUSR1, self._leave)
         loop.add_reader(self._lifeline, self._end)
         self._on_ready()
 
     def _end(self) -> None:
-        self.should_exit = True
+        if self.should_exit and not self._leaves:
+            self.force_exit = True  # asked twice
+        self.config.timeout_graceful_shutdown = self._drain_s
+        self.should_exit, self._leaves = True, False
         self._ended.set()
         asyncio.get_running_loop().remove_reader(self._lifeline)
+
+    def _leave(self) -> None:
+        """There is a successor: take nothing new, and let all that is under way come to its end."""
+        if not self.should_exit:
+            self.should_exit = self._leaves = True
+            self._ended.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._leaves:
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.leave()  # type: ignore[union-attr]
+            deadline = time.monotonic() + LONGEST_LEAVE_S
+            # An end that is asked for meanwhile takes over, with its own bound.
+            while self.server_state.connections and self._leaves and time.monotonic() < deadline:  # noqa: ASYNC110 -- uvicorn tells nobody when a connection ends
+                await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
 
 def run_web(
@@ -325,7 +370,10 @@ def run_web(
     on_ready: Callable[[], object],
     loop: str = "uvloop",
 ) -> None:
-    """Serve ``app`` on a listening socket until SIGTERM comes or ``lifeline`` ends; requests may then finish for ``drain_s``."""
+    """Serve ``app`` on a listening socket until SIGTERM comes or ``lifeline`` ends; requests may then finish for ``drain_s``.
+
+    SIGUSR1: as if it had ended, but with much more time, and without cutting off who sends on an open connection just then.
+    """
     config = Config(
         app,
         http=Protocol,
@@ -341,6 +389,6 @@ def run_web(
         timeout_graceful_shutdown=int(drain_s),
         backlog=1024,
     )
-    server = _Server(config, lifeline, on_ready)
+    server = _Server(config, lifeline, drain_s, on_ready)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server._serve([listener]))  # noqa: SLF001 -- `serve` would put signal handlers of its own

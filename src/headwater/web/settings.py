@@ -33,9 +33,40 @@ class WebSettings:
         "A request whose answer takes longer to begin is logged as slow, with its time in the database; 0 logs none.",
         check=lambda value: None if value >= 0 else f"{value} is negative",
     )
-    metrics_token: str | None = setting(
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    section: ClassVar[str] = "metrics"
+
+    token: str | None = setting(
         None,
         "Who shows it as Bearer may read /metrics. Without it, they are only for this machine itself, and only while no "
-        "public address (HEADWATER_URL) is set.",
+        "public address (HEADWATER_URL) and no trusted proxy is set.",
         check=lambda value: None if value is None or len(value) >= 16 else "it must have at least 16 characters",
+    )
+
+
+def _check_endpoint(value: str | None) -> str | None:
+    if value is None or value.startswith(("http://", "https://")):
+        return None
+    return f"{value!r} is not an address such as http://127.0.0.1:4318"
+
+
+@dataclass(frozen=True)
+class TelemetrySettings:
+    """Traces by OpenTelemetry; needs the extra ``headwater[telemetry]``."""
+
+    section: ClassVar[str] = "otlp"
+
+    endpoint: str | None = setting(
+        None,
+        "Base address of an OTLP/HTTP receiver that traces are sent to; nothing is traced without it.",
+        check=_check_endpoint,
+    )
+    headers: tuple[str, ...] = setting((), "Headers that the receiver asks for, as name=value, separated by commas.")
+    sample_ratio: float = setting(
+        1.0,
+        "Which part of the traces that begin here is kept, from 0 to 1.",
+        check=lambda value: None if 0 <= value <= 1 else f"{value} is not between 0 and 1",
     )

@@ -106,7 +106,9 @@ class Watch:
 
     def _end_span(self, span: tracing.Span, route: Route | None, method: str, status: int) -> None:
         span.rename(f"{method} {route.pattern}" if route else method)
-        span.set(**{"http.request.method": method, "http.response.status_code": status})
+        span.set({"http.request.method": method, "http.response.status_code": status})
         if route is not None:
-            span.set(**{"http.route": route.pattern})
+            span.set({"http.route": route.pattern})
+        if status >= 500:
+            span.fail(None)
         span.end()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from headwater.blobs import BlobStore
 from headwater.db import Database, Tx
+from headwater.hub.figures import OPENED_AT_HAND, OPENED_FROM_FOLDER, OPENED_FROM_SQL
 from headwater.hub.git import store
 from headwater.hub.git.folders import CacheDir, Folder
 from headwater.hub.git.packs import read_small_pack
@@ -174,14 +175,17 @@ class GitStore:
         with self.db.reading() as tx:
             head = store.read_head(tx, repo_id)
             if handle is not None and handle.head == head:
+                OPENED_AT_HAND.add()
                 return handle, head, handle.refs
             if handle is not None and handle.head.version > head.version:
                 # An older transaction is being read. All of it is at hand but what was pruned since.
                 return handle, head, store.read_refs(tx, repo_id)
             held = _hold(tx, repo_id, handle, head)
         if held is None:
+            OPENED_FROM_FOLDER.add()
             held = self._sync(repo_id, handle)
         else:
+            OPENED_FROM_SQL.add()
             self._keep(repo_id, held)
         return held, held.head, held.refs
 

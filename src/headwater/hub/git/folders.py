@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.blobs import BlobStore
+from headwater.hub.figures import GIT_CACHE_BYTES, GIT_CACHE_EVICTED
 from headwater.hub.git import objects, store
 from headwater.kernel import RepoId
 
@@ -227,6 +228,8 @@ class CacheDir:
             if (total > limit_bytes or f.epoch < epochs.get(f.repo_id, f.epoch + 1)) and _evict(f.path):
                 total -= f.size_bytes
                 n_evicted += 1
+        GIT_CACHE_BYTES.set(total)
+        GIT_CACHE_EVICTED.add(n_evicted)
         return n_evicted
 
 
