@@ -29,6 +29,7 @@ from headwater.accounts.models import Role
 from headwater.accounts.service import organisations, people, tokens
 from headwater.cli.open import open_site
 from headwater.kernel import SYSTEM, utcnow
+from tests import growth
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -47,6 +48,8 @@ class LiveApp:
         self.log_path = data.with_name(f"{data.name}.log")
         self._tokens: dict[tuple[str, str], str] = {}
         flags = [f"--{name}={value}" for name, value in {"port": 0, **(options or {})}.items()]
+        if not (data / "headwater.toml").exists():
+            growth.write_settings(data)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "headwater", "up", f"--data={data}", *flags],

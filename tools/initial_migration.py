@@ -14,7 +14,7 @@ from pathlib import Path
 
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 import headwater
 from headwater.db import metadata
@@ -27,6 +27,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+breaks_before = "0001"
 
 
 def upgrade() -> None:
@@ -42,17 +43,15 @@ def declared_tables() -> None:
 
 def render() -> str:
     declared_tables()
+    _add_conditions()
     with create_engine("sqlite://").connect() as conn:
         context = MigrationContext.configure(conn)
         operations = produce_migrations(context, metadata).upgrade_ops
         code = render_python_code(operations, render_as_batch=False, migration_context=context)
+    code = re.sub(r",\n *info=\{'raw_sql'.*?\}\}\n?(?=\))", "", code, flags=re.DOTALL)  # follows below
     code = re.sub(r"headwater\.db\.types\.UtcDateTime\(\)", "sa.BigInteger()", code)
     code = re.sub(r"headwater\.db\.types\.JsonText\(\)", "sa.Text()", code)
-    extra = "".join(
-        f"    op.execute({statement!r})\n"
-        for table in metadata.sorted_tables
-        for statement in table.info.get("raw_sql", ())
-    )
+    extra = "".join(_raw_sql(dialect) for dialect in ("sqlite", "postgresql"))
     body = "\n".join(line if line.startswith("    ") or not line else f"    {line}" for line in code.splitlines())
     return (
         HEAD
@@ -62,6 +61,23 @@ def render() -> str:
         + "\n"
         + extra
     )
+
+
+def _add_conditions() -> None:
+    """Indexes name PostgreSQL's condition in ``info``, so that no process imports that dialect to declare its tables."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if "postgresql_where" in index.info:
+                index.dialect_options["postgresql"]["where"] = text(index.info["postgresql_where"])
+
+
+def _raw_sql(dialect: str) -> str:
+    """What SQLAlchemy has no words for, as each table gives it for a database."""
+    statements = [
+        statement for table in metadata.sorted_tables for statement in table.info.get("raw_sql", {}).get(dialect, ())
+    ]
+    lines = "".join(f"        op.execute({statement!r})\n" for statement in statements)
+    return f"    if op.get_bind().dialect.name == {dialect!r}:\n{lines}" if lines else ""
 
 
 def formatted() -> str:

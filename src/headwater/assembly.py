@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headwater import accounts, hub
 from headwater.blobs import BlobFolder
-from headwater.db import Database
+from headwater.db import Database, DatabaseSettings, open_database
 from headwater.kernel import Settings
 from headwater.web.site import Site
 
@@ -22,7 +22,7 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
     """
     site = Site(
         data_dir=data_dir,
-        db=Database(data_dir / "headwater.db"),
+        db=database_of(data_dir, settings),
         blobs=BlobFolder(data_dir / "blobs"),
         base_url=base_url.rstrip("/"),
         secret=(data_dir / "secret").read_bytes(),
@@ -33,16 +33,27 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
     return site
 
 
-def prepare_data(data_dir: Path) -> None:
+def database_of(data_dir: Path, settings: Settings) -> Database:
+    """The site's database, not yet connected to.
+
+    Raises:
+        DriverMissing: it is PostgreSQL, and nothing here can speak with that.
+    """
+    own = settings.of(DatabaseSettings)
+    return open_database(data_dir, own.url, connections=own.connections)
+
+
+def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
     """Make the data folder, its secret and its schema, or bring them up to date; safe to repeat and to race.
 
     Raises:
-        SchemaTooNew: a later release has written this folder.
+        SchemaTooNew: a later release has written this site.
+        DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _ensure_secret(data_dir / "secret")
     BlobFolder(data_dir / "blobs").ensure()
-    db = Database(data_dir / "headwater.db")
+    db = database_of(data_dir, settings or Settings())
     try:
         db.ensure_schema()
     finally:

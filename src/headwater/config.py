@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater.accounts.settings import OidcSettings
+from headwater.db import DatabaseSettings
 from headwater.hub.community.settings import WebhookSettings
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
@@ -78,6 +79,7 @@ class ServerSettings:
 # Every settings class there is, in the order of docs/settings.md.
 SECTIONS: tuple[type, ...] = (
     ServerSettings,
+    DatabaseSettings,
     WebSettings,
     MetricsSettings,
     OidcSettings,

@@ -187,7 +187,7 @@ def _outward_address() -> str | None:
 
 def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:
     """What must be done once before anything is served; returns the first admin's sign-up link if it was just made."""
-    prepare_data(data_dir)
+    prepare_data(data_dir, settings)
     from headwater.accounts.service import ensure_first_admin_link
 
     site = build_site(data_dir, settings, base_url=base_url)

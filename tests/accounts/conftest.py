@@ -10,16 +10,18 @@ import pytest
 
 from headwater import accounts
 from headwater.assembly import build_site, prepare_data
-from headwater.kernel import SYSTEM, Actor, Settings, TokenLimits
+from headwater.kernel import SYSTEM, Actor, TokenLimits
 from headwater.web import Site
+from tests import growth
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    prepare_data(tmp_path / "data")
-    site = build_site(tmp_path / "data", Settings(), base_url="http://hub.test")
+    settings = growth.settings_of(tmp_path / "data")
+    prepare_data(tmp_path / "data", settings)
+    site = build_site(tmp_path / "data", settings, base_url="http://hub.test")
     yield site
     site.db.close()
 

@@ -16,7 +16,8 @@ from headwater.accounts.passwords import hash_password
 from headwater.accounts.service import federated, identify, links, people
 from headwater.accounts.service.sessions import Browser
 from headwater.assembly import build_site, prepare_data
-from headwater.kernel import ANONYMOUS, SYSTEM, Settings, utcnow
+from headwater.kernel import ANONYMOUS, SYSTEM, utcnow
+from tests import growth
 from tests.servers.issuer import Issuer
 
 from .conftest import with_token
@@ -41,8 +42,8 @@ def _honest(issuer):
 @pytest.fixture
 def site(tmp_path, issuer):
     """A site that lets everyone in whom the issuer vouches for."""
-    prepare_data(tmp_path / "data")
-    settings = Settings([OidcSettings(**issuer.settings(creates="always"))])
+    settings = growth.settings_of(tmp_path / "data", OidcSettings(**issuer.settings(creates="always")))
+    prepare_data(tmp_path / "data", settings)
     site = build_site(tmp_path / "data", settings, base_url="http://hub.test")
     yield site
     site.db.close()
@@ -230,8 +231,8 @@ def test_the_suspended_stay_out(site, person):
     [("never", SignUpPolicy.OPEN, False), ("policy", SignUpPolicy.CLOSED, False), ("policy", SignUpPolicy.OPEN, True)],
 )
 def test_whether_someone_new_comes_in_is_the_operators_choice(tmp_path, issuer, creates, policy, comes_in):
-    prepare_data(tmp_path / "data")
-    settings = Settings([OidcSettings(**issuer.settings(creates=creates))])
+    settings = growth.settings_of(tmp_path / "data", OidcSettings(**issuer.settings(creates=creates)))
+    prepare_data(tmp_path / "data", settings)
     site = build_site(tmp_path / "data", settings, base_url="http://hub.test")
     site.db.write(accounts.set_sign_up_policy, SYSTEM, policy, now=utcnow())
     if comes_in:
@@ -249,8 +250,9 @@ def test_whether_someone_new_comes_in_is_the_operators_choice(tmp_path, issuer, 
 
 def test_an_issuer_that_is_not_there_or_not_itself_is_told(tmp_path, issuer):
     def begin(settings):
-        prepare_data(tmp_path / "data")
-        site = build_site(tmp_path / "data", Settings([settings]), base_url="http://hub.test")
+        whole = growth.settings_of(tmp_path / "data", settings)
+        prepare_data(tmp_path / "data", whole)
+        site = build_site(tmp_path / "data", whole, base_url="http://hub.test")
         try:
             return federated.begin(site, ANONYMOUS, next_url="/", now=utcnow())
         finally:
@@ -267,8 +269,10 @@ def test_an_issuer_that_is_not_there_or_not_itself_is_told(tmp_path, issuer):
 
 
 def test_the_wrong_client_secret_lets_nobody_in(tmp_path, issuer):
-    prepare_data(tmp_path / "data")
-    settings = Settings([OidcSettings(**{**issuer.settings(creates="always"), "client_secret": "wrong"})])
+    settings = growth.settings_of(
+        tmp_path / "data", OidcSettings(**{**issuer.settings(creates="always"), "client_secret": "wrong"})
+    )
+    prepare_data(tmp_path / "data", settings)
     site = build_site(tmp_path / "data", settings, base_url="http://hub.test")
     with pytest.raises(OidcRefused, match="invalid_client"):
         go(site)

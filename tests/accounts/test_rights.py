@@ -13,6 +13,7 @@ from headwater import accounts
 from headwater.accounts import Action, Disabled, GateClosed, Hidden, NotAllowed, NotSignedIn, Resource, Role, Visibility
 from headwater.accounts.store import gates
 from headwater.kernel import ANONYMOUS, SYSTEM, Actor, Grant
+from tests import growth
 
 from .conftest import NOW, with_token
 
@@ -253,11 +254,11 @@ def test_a_token_never_gives_more_than_its_owner_has(world_once, lines, action, 
 @pytest.fixture(scope="module")
 def world_once(tmp_path_factory):
     from headwater.assembly import build_site, prepare_data
-    from headwater.kernel import Settings
 
     folder = tmp_path_factory.mktemp("rights")
-    prepare_data(folder)
-    site = build_site(folder, Settings(), base_url="http://hub.test")
+    settings = growth.settings_of(folder)
+    prepare_data(folder, settings)
+    site = build_site(folder, settings, base_url="http://hub.test")
 
     def make(name: str, *, admin: bool = False) -> Actor:
         made = site.db.write(accounts.create_person, SYSTEM, name, password_hash=None, is_site_admin=admin, now=NOW)

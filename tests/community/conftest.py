@@ -13,8 +13,9 @@ from headwater.assembly import build_site, prepare_data
 from headwater.hub.git import AddFile, GitStore, RefMove, build_commit, publish
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.repos import service as repos
-from headwater.kernel import SYSTEM, Actor, CommitId, Settings
+from headwater.kernel import SYSTEM, Actor, CommitId
 from headwater.web import Site
+from tests import growth
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,7 +69,8 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path):
-    prepare_data(tmp_path)
-    site = build_site(tmp_path, Settings(), base_url="http://hub.test")
+    settings = growth.settings_of(tmp_path)
+    prepare_data(tmp_path, settings)
+    site = build_site(tmp_path, settings, base_url="http://hub.test")
     yield World(site)
     site.db.close()

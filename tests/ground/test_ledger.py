@@ -13,14 +13,14 @@ from headwater import ledger
 from headwater.db import Database, Tx
 from headwater.kernel import SYSTEM
 from headwater.ledger.tables import entry_secret, pending_entry
+from tests import growth
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def db(tmp_path: Path):
-    database = Database(tmp_path / "hub.db")
-    database.ensure_schema()
+    database = growth.new_database(tmp_path)
     yield database
     database.close()
 

@@ -13,14 +13,14 @@ from hypothesis.strategies import integers, sampled_from
 from headwater import queue
 from headwater.db import Database
 from headwater.queue import jobs
+from tests import growth
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def db(tmp_path: Path):
-    database = Database(tmp_path / "hub.db")
-    database.ensure_schema()
+    database = growth.new_database(tmp_path)
     yield database
     database.close()
 
@@ -67,8 +67,7 @@ class QueueMachine(RuleBasedStateMachine):
         import tempfile
 
         self.folder = tempfile.TemporaryDirectory()
-        self.db = Database(Path(self.folder.name) / "hub.db")
-        self.db.ensure_schema()
+        self.db = growth.new_database(Path(self.folder.name))
         self.now = START
         self.waiting: set[str] = set()
         self.running: dict[int, tuple[str, queue.Job]] = {}

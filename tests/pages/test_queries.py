@@ -18,15 +18,17 @@ from headwater.hub.content.commits import commit_draft
 from headwater.hub.content.draft import Draft, InlineFile
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.pages import files, history, home, listing, record, refs, repository
-from headwater.kernel import SYSTEM, Actor, Settings, utcnow
+from headwater.kernel import SYSTEM, Actor, utcnow
 from headwater.web import Site
+from tests import growth
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("queries") / "data"
-    prepare_data(data)
-    found = build_site(data, Settings(), base_url="http://hub.example")
+    settings = growth.settings_of(data)
+    prepare_data(data, settings)
+    found = build_site(data, settings, base_url="http://hub.example")
     found.db.write(
         people.create_person,
         SYSTEM,

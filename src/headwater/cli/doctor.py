@@ -9,6 +9,8 @@ import click
 
 from headwater import surroundings
 from headwater.config import BadConfiguration, ServerSettings, read_settings
+from headwater.db import SQLITE_FILE, DatabaseSettings
+from headwater.kernel import HeadwaterError, Settings
 from headwater.running import is_running
 from headwater.surroundings import Finding, Verdict
 from headwater.web.terminal import Output, data_option, json_option
@@ -43,22 +45,37 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
     yield surroundings.check_python()
     yield surroundings.check_git()
     yield surroundings.check_git_lfs()
-    yield surroundings.check_sqlite()
     yield surroundings.check_open_files()
     yield from surroundings.check_folder(data_dir)
     try:
-        own = read_settings(data_dir).of(ServerSettings)
+        settings = read_settings(data_dir)
     except BadConfiguration as bad:
         for problem in bad.problems:
             yield Finding("configuration", Verdict.BAD, problem, "docs/settings.md lists what can be set.")
         return
     yield Finding("configuration", Verdict.GOOD, "The configuration can be read.")
-    if (data_dir / "headwater.db").exists():
-        yield from _check_inside(data_dir)
+    yield from _check_database(data_dir, settings)
+    own = settings.of(ServerSettings)
     yield surroundings.check_port(own.host, own.port, is_ours=is_running(data_dir))
     if own.url is None and own.host not in ("127.0.0.1", "localhost", "::1"):
         mend = "Set HEADWATER_URL to the address that people use, once that is to stay."
         yield Finding("url", Verdict.WARNING, "Links to clients will carry this machine's own address.", mend)
+
+
+def _check_database(data_dir: Path, settings: Settings) -> Iterator[Finding]:
+    """SQLite's own abilities, or whether PostgreSQL answers and will do; then what stands in it, where there is one."""
+    if settings.of(DatabaseSettings).url is None:
+        yield surroundings.check_sqlite()
+        if (data_dir / SQLITE_FILE).exists():
+            yield from _check_inside(data_dir)
+        return
+    try:
+        findings = list(_check_inside(data_dir))
+    except HeadwaterError as error:
+        yield Finding("database", Verdict.BAD, error.message)
+        return
+    yield Finding("database", Verdict.GOOD, "PostgreSQL answers, and can be used.")
+    yield from findings
 
 
 def _check_inside(data_dir: Path) -> Iterator[Finding]:

@@ -16,5 +16,5 @@ def open_site(data_dir: Path) -> Site:
     own = settings.of(ServerSettings)
     running = read_server_file(data_dir)
     base_url = own.url or (running["url"] if running else f"http://{own.host}:{own.port}")
-    prepare_data(data_dir)
+    prepare_data(data_dir, settings)
     return build_site(data_dir, settings, base_url=base_url)

@@ -30,12 +30,19 @@ def status(data_dir: Path, as_json: bool) -> int:  # noqa: FBT001 -- click passe
         pids = _family(running["pid"])
         facts["processes"] = len(pids)
         facts["memory_bytes"] = sum(map(_memory, pids))
-    if (data_dir / "headwater.db").exists():
-        facts["database_bytes"] = sum(path.stat().st_size for path in data_dir.glob("headwater.db*"))
+    if _has_database(data_dir):
         facts["free_bytes"] = shutil.disk_usage(data_dir).free
         facts |= _inside(data_dir)
     out.result(facts, _words(facts))
     return 0 if running is not None else 3
+
+
+def _has_database(data_dir: Path) -> bool:
+    """Whether there is one to look into; asking must not make one."""
+    from headwater.config import read_settings
+    from headwater.db import SQLITE_FILE, DatabaseSettings
+
+    return (data_dir / SQLITE_FILE).exists() or read_settings(data_dir).of(DatabaseSettings).url is not None
 
 
 def _words(facts: dict[str, Any]) -> str:
@@ -105,6 +112,7 @@ def _inside(data_dir: Path) -> dict[str, Any]:
         with site.db.reading() as tx:
             stop, failed = find_stop(tx), queue.list_failed(tx, 5)
             return {
+                "database_bytes": site.db.size_bytes(),
                 "jobs": dict(queue.count_by_state(tx)),
                 "failed_jobs": [{"kind": job.kind, "error": job.error} for job in failed],
                 "collector_stopped": None if stop is None else ClockJumped(stop).message,

@@ -1,23 +1,49 @@
-"""Connections, transactions and the schema's versions; no table lives here.
+"""Connections, transactions and the schema's versions; of tables only the mark of which code may run on them.
 
-Readers see a snapshot; writers take turns in each process, batched as savepoints when several wait, and are answered
-after the COMMIT is on disk (docs/decisions/0003-one-writer-thread.md has the measurements).
+SQLite on one machine, PostgreSQL for several hosts, behind one interface: readers see a snapshot, writers see nobody else,
+and are answered once what they wrote is on disk. docs/decisions/0003-one-writer-thread.md and 0013-postgresql.md.
 """
 
-from headwater.db.database import Database, DatabaseFull, Tx
+from headwater.db.database import (
+    SQLITE_FILE,
+    Database,
+    DatabaseAway,
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseRefused,
+    DatabaseUnfit,
+    DriverMissing,
+    TextNotStorable,
+    Tx,
+    open_database,
+    row_locked,
+)
 from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
+from headwater.db.settings import DatabaseSettings
 from headwater.db.types import JsonText, UtcDateTime
+from headwater.db.upserts import insert
 
 __all__ = [
+    "SQLITE_FILE",
     "Database",
+    "DatabaseAway",
+    "DatabaseBusy",
     "DatabaseFull",
+    "DatabaseRefused",
+    "DatabaseSettings",
+    "DatabaseUnfit",
+    "DriverMissing",
     "JsonText",
     "Prepared",
     "SchemaTooNew",
+    "TextNotStorable",
     "Tx",
     "UtcDateTime",
+    "insert",
     "metadata",
+    "open_database",
     "prepared",
+    "row_locked",
     "upgrade_schema",
 ]

@@ -1,40 +1,33 @@
-"""One database, as the rest of the program sees it: ``read`` and ``write``.
+"""One database, as the rest of the program sees it: ``read`` and ``write``, on SQLite or on PostgreSQL.
 
-A *read* runs on a connection of the calling thread inside one snapshot. A *write* takes its turn on the one writing
-connection of this process: on the caller's own thread when nobody else writes, else it waits for the writer thread, which
-takes the inter-process lock, opens ``BEGIN IMMEDIATE``, runs every waiting act in a savepoint of its own, commits once,
-and only then answers. ``BEGIN IMMEDIATE`` without the lock starves some processes: with eight, four or five made one
-commit in three seconds.
+``Database`` says what both promise; ``sqlite.py`` and ``postgresql.py`` say how each keeps it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import queue
-import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
 
 from headwater.db import metrics
-from headwater.db.prepared import Prepared, translated
-from headwater.db.schema import upgrade_schema
+from headwater.db.prepared import Prepared
 from headwater.kernel import HeadwaterError, Kind
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Act = TypeVar("Act", bound=Callable[..., Any])
+Dialect = Literal["sqlite", "postgresql"]
 
-BUSY_TIMEOUT_S = 30
-MAX_BATCH = 64
+SQLITE_FILE = "headwater.db"
+RETRY_AFTER_S = 2
 
 _log = logging.getLogger("headwater.db")
 
@@ -42,18 +35,19 @@ _log = logging.getLogger("headwater.db")
 class Tx:
     """An open transaction: the connection, and what to do once it is on disk."""
 
-    __slots__ = ("_after_commit", "_raw", "conn", "writable")
+    __slots__ = ("_after_commit", "_raw", "conn", "dialect", "writable")
 
-    def __init__(self, conn: Connection, raw: sqlite3.Connection, *, writable: bool) -> None:
+    def __init__(self, conn: Connection, raw: Any, dialect: Dialect, *, writable: bool) -> None:
         self.conn = conn
         self._raw = raw
+        self.dialect = dialect
         self.writable = writable
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """``Connection.execute``, so that a store reads ``tx.execute(select(...))``; takes a ``Prepared``, too."""
         if isinstance(args[0], Prepared):
-            return args[0].run(self._raw, *args[1:])
+            return args[0].run(self.dialect, self._raw, *args[1:])
         return self.conn.execute(*args, **kwargs)
 
     def after_commit(self, act: Callable[[], None]) -> None:
@@ -68,37 +62,35 @@ class Tx:
                 _log.exception("after_commit.failed")
 
 
-class Database:
-    """SQLite in WAL mode at ``path``. Open it after a fork, never before: connections do not survive one."""
+class Database(ABC):
+    """Open it after a fork, never before: connections do not survive one.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = _sqlite_engine(path)
-        self._local = threading.local()
-        self._waiting: queue.SimpleQueue[_Act | None] = queue.SimpleQueue()
-        self._writer: threading.Thread | None = None
-        self._start_lock = threading.Lock()
-        self._turn = threading.Lock()  # who holds it may use the writing connection
-        self._writing: _Writing | None = None
-        self._connections: list[Connection] = []
+    Acts given to ``write`` and ``submit`` do no I/O but SQL and may be run again from the start, so they change nothing
+    outside but through what they return and ``tx.after_commit``.
+    """
+
+    dialect: Dialect
+
+    def __init__(self) -> None:
+        self._local = threading.local()  # ``tx``: the open snapshot of this thread; ``writes``: inside a write
         self._closed = False
 
+    @abstractmethod
     def ensure_schema(self) -> None:
         """Create or upgrade the tables; safe to repeat and to race.
 
         Raises:
-            SchemaTooNew: a later release has written this database.
+            SchemaTooNew: a later release has written this database, and this one cannot work on it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._process_lock(), self._engine.connect() as conn:
-            conn.exec_driver_sql("BEGIN IMMEDIATE")
-            upgrade_schema(conn)
-            conn.exec_driver_sql("COMMIT")
 
     @property
     def writing_thread(self) -> bool:
         """Whether the caller stands inside a write, where a nested one could never be answered."""
         return getattr(self._local, "writes", False)
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Tx]:
+        """A snapshot of its own."""
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -109,14 +101,12 @@ class Database:
             return
         span, started = metrics.begin("db.read"), perf_counter()
         try:
-            conn, raw = self._reader()
-            _run(raw, "BEGIN")
-            tx = self._local.tx = Tx(conn, raw, writable=False)
-            try:
-                yield tx
-            finally:
-                self._local.tx = None
-                _run(raw, "ROLLBACK")
+            with self._reading() as tx:
+                self._local.tx = tx
+                try:
+                    yield tx
+                finally:
+                    self._local.tx = None
         except Exception as exc:
             metrics.count_error(exc)
             raise
@@ -131,34 +121,47 @@ class Database:
     def write(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``act(tx, ...)`` in a transaction of its own; returns once it is durable.
 
-        ``act`` does no I/O but SQL, and may be run on another thread. What it raises is raised here and
-        leaves no trace in the database.
+        What ``act`` raises is raised here and leaves no trace in the database.
         """
         self._check_writable()
         span, started = metrics.begin("db.write"), perf_counter()
         try:
-            if not self._waiting.empty() or not self._turn.acquire(blocking=False):
-                return self.submit(act, *args, **kwargs).result()
-            try:  # nobody else writes: on this thread, without waking another
-                tx, value = self._write_alone(act, args, kwargs)
-            finally:
-                self._turn.release()
+            tx, value = self._write(act, args, kwargs)
         except Exception as exc:
             metrics.count_error(exc)
             raise
         finally:
             metrics.end(metrics.WRITE, started, span)
-        tx.run_after_commit()
+        if tx is not None:
+            tx.run_after_commit()
         return value
 
+    @abstractmethod
+    def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
+        """As ``write``; with the value comes the transaction whose ``run_after_commit`` is still to be called."""
+
+    @abstractmethod
     def submit(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As ``write``, without waiting."""
-        self._check_writable()
-        if self._writer is None:
-            self._start_writer()
-        waiting: _Act = _Act(lambda tx: act(tx, *args, **kwargs))
-        self._waiting.put(waiting)
-        return waiting.future
+        """As ``write``, without waiting, on another thread."""
+
+    @abstractmethod
+    def version(self) -> int:
+        """A number that another one replaces whenever any other connection commits: a cheap "has anything happened?"."""
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What the database takes up on its disk."""
+
+    @abstractmethod
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[bool]:
+        """A lock of this name between all processes of the site, on whatever host; shared or exclusive.
+
+        Gives whether it is held, which only ``wait=False`` makes False. It ends with the block, or with the process.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what waits, then close every connection."""
 
     def _check_writable(self) -> None:
         if self.writing_thread:
@@ -166,128 +169,32 @@ class Database:
         if self._closed:
             raise RuntimeError("the database is closed")
 
-    def version(self) -> int:
-        """A number that another one replaces whenever any other connection commits: a cheap "has anything happened?"."""
-        found: int = _run(self._reader()[1], "PRAGMA data_version").fetchone()[0]
-        return found
 
-    def close(self) -> None:
-        """Finish what waits, then close every connection."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._writer is not None:
-            self._waiting.put(None)
-            self._writer.join(timeout=BUSY_TIMEOUT_S)
-        with self._turn:
-            if self._writing is not None:
-                self._writing.close()
-                self._writing = None
-        for conn in self._connections:
-            conn.close()
-        self._engine.dispose()
+def open_database(data_dir: Path, url: str | None = None, *, connections: int = 12) -> Database:
+    """The site's database: PostgreSQL at ``url``, or SQLite in ``data_dir``. Connects on first use.
 
-    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
-        found: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "conn", None)
-        if found is None:
-            conn = self._engine.connect()
-            self._connections.append(conn)
-            found = self._local.conn = conn, _driver_connection(conn)
-            metrics.POOL_USED.set(len(self._connections))
-        return found
+    Raises:
+        DriverMissing: ``url`` is given, and the driver for it is not installed.
+    """
+    if url is None:
+        from headwater.db.sqlite import SqliteDatabase
 
-    def _start_writer(self) -> None:
-        with self._start_lock:
-            if self._writer is None:
-                thread = threading.Thread(target=self._write_forever, name="db-writer", daemon=True)
-                self._writer = thread
-                thread.start()
+        return SqliteDatabase(data_dir / SQLITE_FILE)
+    try:
+        from headwater.db.postgresql import PostgresqlDatabase
+    except ImportError as exc:
+        raise DriverMissing from exc
+    return PostgresqlDatabase(url, connections=connections)
 
-    @contextmanager
-    def _process_lock(self) -> Iterator[None]:
-        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
 
-    def _write_forever(self) -> None:
-        while True:
-            first = self._waiting.get()
-            if first is None:
-                return
-            with self._turn:
-                batch, stop = [first], False
-                while len(batch) < MAX_BATCH and not self._waiting.empty():
-                    another = self._waiting.get()
-                    if another is None:
-                        stop = True
-                        break
-                    batch.append(another)
-                done = self._write_batch(batch)
-            for act, tx, value in done:
-                tx.run_after_commit()
-                act.future.set_result(value)
-            if stop:
-                return
+def row_locked(act: Act) -> Act:
+    """Declare that ``act`` keeps its promises by row locks, unique indexes and compare-and-swap alone.
 
-    @contextmanager
-    def _committing(self) -> Iterator[_Writing]:
-        """A write transaction, committed at the end; whoever holds ``_turn`` may enter."""
-        if self._writing is None:
-            self._writing = _Writing(self._engine.connect(), f"{self.path}.lock")
-        writing, local = self._writing, self._local
-        reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
-        local.writes = True
-        try:
-            with writing.locked():
-                _run(writing.raw, "BEGIN IMMEDIATE")
-                try:
-                    yield writing
-                    _run(writing.raw, "COMMIT")
-                except BaseException as exc:
-                    if writing.raw.in_transaction:
-                        _run(writing.raw, "ROLLBACK")
-                    if _says_full(exc):
-                        raise DatabaseFull from exc
-                    raise
-        finally:
-            local.writes, local.tx = False, reads
-
-    def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
-        with self._committing() as writing:
-            tx = Tx(writing.conn, writing.raw, writable=True)
-            value = act(tx, *args, **kwargs)
-        metrics.BATCH.observe(1)
-        return tx, value
-
-    def _write_batch(self, batch: list[_Act]) -> list[tuple[_Act, Tx, Any]]:
-        """Run the acts in one transaction; gives back those that are durable now, and has told the others."""
-        done: list[tuple[_Act, Tx, Any]] = []
-        try:
-            with self._committing() as writing:
-                for act in batch:
-                    tx = Tx(writing.conn, writing.raw, writable=True)
-                    _run(writing.raw, "SAVEPOINT act")
-                    try:
-                        value = act.run(tx)
-                    except BaseException as exc:
-                        if not writing.raw.in_transaction:  # SQLite has given up the whole of it: the disk is full
-                            raise
-                        _run(writing.raw, "ROLLBACK TO act")
-                        _run(writing.raw, "RELEASE act")
-                        act.future.set_exception(DatabaseFull() if _says_full(exc) else exc)
-                    else:
-                        _run(writing.raw, "RELEASE act")
-                        done.append((act, tx, value))
-        except BaseException as exc:  # noqa: BLE001 -- raised again in each caller's thread
-            for act in batch:
-                if not act.future.done():
-                    act.future.set_exception(exc)
-            return []
-        metrics.BATCH.observe(len(done))
-        return done
+    PostgreSQL then runs it READ COMMITTED: it waits for a row that somebody else writes, instead of failing and being run
+    again. SQLite makes no difference. docs/decisions/0013-postgresql.md says which acts are, and why they may be.
+    """
+    act.is_row_locked = True  # type: ignore[attr-defined]
+    return act
 
 
 class DatabaseFull(HeadwaterError):
@@ -300,68 +207,65 @@ class DatabaseFull(HeadwaterError):
         )
 
 
-def _says_full(exc: BaseException) -> bool:
-    found = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's own
-    return isinstance(found, sqlite3.OperationalError) and found.sqlite_errorcode == sqlite3.SQLITE_FULL
+class DriverMissing(HeadwaterError):
+    code = "database_driver_missing"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "HEADWATER_DATABASE_URL names PostgreSQL, and the driver for it is not installed. "
+            "Install it with Headwater: pip install 'headwater[growth]'"
+        )
 
 
-class _Writing:
-    """The writing connection, and the lock between processes that goes with it."""
+class DatabaseAway(HeadwaterError):
+    """It does not answer, or broke off. ``unsure``: it did so while a change was being kept."""
 
-    def __init__(self, conn: Connection, lock_path: str) -> None:
-        self.conn = conn
-        self.raw = _driver_connection(conn)
-        self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    code = "database_away"
+    kind = Kind.UNAVAILABLE
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        self.conn.close()
-        os.close(self._lock_fd)
+    def __init__(self, where: str, why: str, *, unsure: bool = False) -> None:
+        so = "whether the last change was kept is not known" if unsure else "nothing was changed"
+        super().__init__(
+            f"The database at {where} does not answer ({why}); {so}. Try again in a moment.",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
 
 
-class _Act:
-    __slots__ = ("future", "run")
+class DatabaseBusy(HeadwaterError):
+    code = "database_busy"
+    kind = Kind.UNAVAILABLE
 
-    def __init__(self, run: Callable[[Tx], Any]) -> None:
-        self.run = run
-        self.future: Future[Any] = Future()
-
-
-def _driver_connection(conn: Connection) -> sqlite3.Connection:
-    found: sqlite3.Connection = conn.connection.driver_connection  # type: ignore[assignment]
-    return found
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The database is too busy: {why}. Nothing was changed; try again in a moment.",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
 
 
-def _run(raw: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
-    try:
-        return raw.execute(sql)
-    except sqlite3.Error as exc:
-        raise translated(exc, sql) from exc
+class DatabaseRefused(HeadwaterError):
+    """Credentials, rights or the database's name are wrong: trying again changes nothing."""
+
+    code = "database_refused"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, where: str, why: str, mend: str) -> None:
+        super().__init__(f"PostgreSQL at {where} refuses: {why}. {mend}")
 
 
-def _sqlite_engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",  # transactions are spelled out, BEGIN IMMEDIATE among them
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": 512},
-    )
+class DatabaseUnfit(HeadwaterError):
+    code = "database_unfit"
+    kind = Kind.UNAVAILABLE
 
-    @event.listens_for(engine, "connect")
-    def _prepare(dbapi_connection: Any, _record: Any) -> None:
-        cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA temp_store=MEMORY")
-        cursor.close()
+    def __init__(self, where: str, why: str, mend: str) -> None:
+        super().__init__(f"The database at {where} cannot be used: {why}. {mend}")
 
-    return engine
+
+class TextNotStorable(HeadwaterError):
+    code = "text_not_storable"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A text holds the character NUL (U+0000), which no database keeps. Take it out, and try again."
+        )

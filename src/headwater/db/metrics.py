@@ -75,9 +75,9 @@ def count_error(exc: BaseException) -> None:
         ERROR_BUSY.add()
     elif code.startswith("SQLITE_FULL") or state.startswith("53") or name == "DatabaseFull":
         ERROR_FULL.add()
-    elif state in ("57014", "25P03") or name == "PoolTimeout":
+    elif state in ("57014", "25P03") or name == "DatabaseBusy":
         ERROR_TIMEOUT.add()
-    elif state.startswith(("08", "57P")) or getattr(exc, "connection_invalidated", False):
+    elif state.startswith(("08", "57P")) or name == "DatabaseAway" or getattr(exc, "connection_invalidated", False):
         ERROR_LOST.add()
     elif (code or state or name in _DRIVER_ERRORS) and not _is_refusal(code, state):
         ERROR_OTHER.add()

@@ -10,9 +10,11 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import ColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -21,7 +23,39 @@ from sqlalchemy.types import TypeEngine
 Values = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
 
-_DIALECT = SQLiteDialect(paramstyle="qmark")
+
+class Driver:
+    """What statements are translated for: SQLAlchemy's dialect, and the driver's base error."""
+
+    def __init__(self, dialect: Dialect, error: type[Exception]) -> None:
+        self.dialect = dialect
+        self.error = error
+
+    def translated(self, exc: BaseException, sql: str) -> BaseException:
+        """A driver's error as SQLAlchemy raises it."""
+        return DBAPIError.instance(sql, None, exc, self.error, dialect=self.dialect)
+
+    def read(self, connection: Any, sql: str, values: list[Any]) -> tuple[list[Any], int]:
+        """Run one statement; its rows (none where it gives none), and how many it touched."""
+        cursor = connection.execute(sql, values)
+        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+    def read_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
+        """Run one statement for each of several lists of values; how many rows it touched in all."""
+        found: int = connection.executemany(sql, values).rowcount
+        return found
+
+
+SQLITE = Driver(SQLiteDialect(paramstyle="qmark"), sqlite3.Error)
+
+
+@cache
+def _driver(name: str) -> Driver:
+    if name == "sqlite":
+        return SQLITE
+    from headwater.db.postgresql import DRIVER
+
+    return DRIVER
 
 
 class Rows:
@@ -56,23 +90,23 @@ class Prepared:
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
-        self._texts: dict[tuple[str, ...], _Text] = {}
+        self._texts: dict[tuple[str, tuple[str, ...]], _Text] = {}
 
-    def run(self, connection: sqlite3.Connection, values: Values | Sequence[Values] | None = None) -> Rows:
+    def run(self, dialect: str, connection: Any, values: Values | Sequence[Values] | None = None) -> Rows:
         several = not (values is None or isinstance(values, Mapping))
         given: Sequence[Values] = values if several else [values or {}]  # type: ignore[assignment, list-item]
         keys = tuple(given[0])
-        text = self._texts.get(keys)
+        text = self._texts.get((dialect, keys))
         if text is None:
-            text = self._texts[keys] = _Text(self._statement, keys)
+            text = self._texts[dialect, keys] = _Text(self._statement, keys, _driver(dialect))
+        driver = text.driver
         try:
             if several:
-                cursor = connection.executemany(text.sql, [text.bind(each) for each in given])
-                return Rows([], cursor.rowcount)
-            cursor = connection.execute(text.sql, text.bind(given[0]))
-            return Rows(text.read(cursor.fetchall()), cursor.rowcount) if text.columns else Rows([], cursor.rowcount)
-        except sqlite3.Error as exc:
-            raise translated(exc, text.sql) from exc
+                return Rows([], driver.read_many(connection, text.sql, [text.bind(each) for each in given]))
+            rows, rowcount = driver.read(connection, text.sql, text.bind(given[0]))
+            return Rows(text.read(rows) if text.columns else [], rowcount)
+        except driver.error as exc:
+            raise driver.translated(exc, text.sql) from exc
 
 
 def prepared(statement: Any) -> Prepared:
@@ -80,16 +114,13 @@ def prepared(statement: Any) -> Prepared:
     return Prepared(statement)
 
 
-def translated(exc: sqlite3.Error, sql: str) -> BaseException:
-    """A driver's error as SQLAlchemy raises it."""
-    return DBAPIError.instance(sql, None, exc, sqlite3.Error, dialect=_DIALECT)
-
-
 class _Text:
-    """One SQL text: what to bind at each question mark, and how to read what comes."""
+    """One SQL text: what to bind at each place, and how to read what comes."""
 
-    def __init__(self, statement: Any, keys: tuple[str, ...]) -> None:
-        compiled: SQLCompiler = statement.compile(dialect=_DIALECT, column_keys=list(keys) or None)
+    def __init__(self, statement: Any, keys: tuple[str, ...], driver: Driver) -> None:
+        self.driver = driver
+        dialect = driver.dialect
+        compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(keys) or None)
         self.sql = str(compiled)
         if "POSTCOMPILE" in self.sql or compiled.update_prefetch:
             raise ValueError(f"this statement cannot be prepared: {self.sql}")
@@ -102,12 +133,12 @@ class _Text:
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
             value = fixed.get(name, bind.value)
-            self._bound.append((name, value, _impl(bind.type).bind_processor(_DIALECT)))
+            self._bound.append((name, value, _impl(bind.type, dialect).bind_processor(dialect)))
         columns: ColumnCollection[str, Any] | tuple[()] = getattr(statement, "exported_columns", ())
         self.columns = [column.key for column in columns]
         make = namedtuple("Row", self.columns, rename=True)  # type: ignore[misc]  # noqa: PYI024
         self._make = make._make
-        found = [_impl(column.type).result_processor(_DIALECT, None) for column in columns]
+        found = [_impl(column.type, dialect).result_processor(dialect, None) for column in columns]
         self._converts = [(at, convert) for at, convert in enumerate(found) if convert is not None]
 
     def bind(self, values: Values) -> list[Any]:
@@ -129,5 +160,5 @@ class _Text:
         return out
 
 
-def _impl(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    return kind.dialect_impl(_DIALECT)
+def _impl(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    return kind.dialect_impl(dialect)

@@ -1,8 +1,17 @@
-"""The schema's one line of versions, applied by Alembic when the database is behind."""
+"""The schema's one line of versions, applied by Alembic when the database is behind.
 
+A release must work on the schema of the next one, so that hosts can be upgraded one by one: migrations add, a later
+release removes. Each migration says with ``breaks_before`` which is the oldest schema version whose code may still run on
+what it leaves behind; the highest of them is kept in the database, where older code reads it (CONTRIBUTING.md,
+"Changing the schema").
+"""
+
+from __future__ import annotations
+
+import re
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, text
 
 from headwater.kernel import HeadwaterError, Kind
 
@@ -17,6 +26,9 @@ metadata = MetaData(
     }
 )
 
+# One row: code that knows no version as late as this one must not run here.
+schema_reach = Table("schema_reach", metadata, Column("breaks_before", String(32), primary_key=True))
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -26,14 +38,14 @@ class SchemaTooNew(HeadwaterError):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"The database is at version {found!r}, which this release does not know. "
+            f"The database is at version {found!r}, which this release cannot work on. "
             "Install the release of Headwater that last wrote it, or a later one."
         )
 
 
-def latest_version() -> str:
-    """The newest version that ships with this release, by file name: no Alembic import on a warm start."""
-    return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+def versions(folder: Path) -> list[str]:
+    """The versions that lie in a folder, oldest first, by file name: no Alembic import on a warm start."""
+    return sorted(path.name.split("_")[0] for path in (folder / "versions").glob("[0-9]*_*.py"))
 
 
 def current_version(connection: Connection) -> str | None:
@@ -43,21 +55,45 @@ def current_version(connection: Connection) -> str | None:
     return connection.execute(text("select version_num from alembic_version")).scalar()
 
 
-def upgrade_schema(connection: Connection) -> None:
-    """Bring the database to this release's version; safe to repeat.
+def upgrade_schema(connection: Connection, folder: Path = MIGRATIONS) -> None:
+    """Bring the database to this release's version; safe to repeat. A later one that does not break this is left as it is.
 
     Raises:
-        SchemaTooNew: a later release has written this database.
+        SchemaTooNew: a later release has written this database, and this one cannot work on it.
     """
-    found = current_version(connection)
-    if found == latest_version():
+    found, known = current_version(connection), versions(folder)
+    if found == known[-1]:
         return
-    if found is not None and found > latest_version():
-        raise SchemaTooNew(found)
+    if found is not None and found > known[-1]:
+        if _breaks_before(connection) > known[-1]:
+            raise SchemaTooNew(found)
+        return
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(folder))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    _mark(connection, max(_declared_break(folder, version) for version in known if found is None or version > found))
+
+
+def _breaks_before(connection: Connection) -> str:
+    found: str = connection.execute(text("select max(breaks_before) from schema_reach")).scalar_one()
+    return found
+
+
+def _mark(connection: Connection, version: str) -> None:
+    """Never backwards."""
+    marked: str | None = connection.execute(text("select max(breaks_before) from schema_reach")).scalar()
+    if marked is None or version > marked:
+        connection.execute(text("delete from schema_reach"))
+        connection.execute(text("insert into schema_reach values (:version)"), {"version": version})
+
+
+def _declared_break(folder: Path, version: str) -> str:
+    (path,) = (folder / "versions").glob(f"{version}_*.py")
+    declared = re.search(r'^breaks_before = "(\w+)"$', path.read_text(), re.MULTILINE)
+    if declared is None:
+        raise ValueError(f'{path.name} must say which code it breaks: breaks_before = "{version}", or an older version')
+    return declared[1]

@@ -21,12 +21,13 @@ job = Table(
     CheckConstraint("state in ('waiting', 'running', 'failed')", name="known_state"),  # done ones are deleted
     Index("ix_job_due", "state", "run_at", "id"),
     # Two waiting jobs of one key would do the same work twice; one may wait while another runs.
-    # (PostgreSQL will need the same condition; naming its dialect here imports all of it into every process.)
+    # (For PostgreSQL in ``info``: naming its dialect here would import all of it into every process.)
     Index(
         "uq_job_waiting_key",
         "unique_key",
         unique=True,
         sqlite_where=text("state = 'waiting' and unique_key is not null"),
+        info={"postgresql_where": "state = 'waiting' and unique_key is not null"},
     ),
     sqlite_autoincrement=True,
 )

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.cards.models import Card, Problem, Sibling
 from headwater.hub.models import RepoKind
 from headwater.hub.tables.cards import card, default_file

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.tables.xet import bytes_fact
 from headwater.kernel import HeadwaterError, Kind, from_iso, to_iso
 

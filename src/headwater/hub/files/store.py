@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, bindparam, false, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.db import Tx, prepared
+from headwater.db import Tx, insert, prepared
 from headwater.hub.access import from_row
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
-from headwater.db import Tx
+from headwater.db import Tx, insert as insert_or_ignore
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import nodes, objects, store
 from headwater.hub.git.errors import RepositoryPruned

@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 
-from headwater.db import Tx, prepared
+from headwater.db import Tx, insert as insert_or_ignore, prepared
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git.models import Pointer
 from headwater.hub.tables.repositories import lfs_pointer, pack, pack_bytes, ref, repository

@@ -37,7 +37,7 @@ def load(site: Site, actor: Actor) -> StoragePage:
     return StoragePage(
         tabs=account_pages.ADMIN_TABS,
         overview=overview,
-        database_bytes=sum(path.stat().st_size for path in site.data_dir.glob("headwater.db*")),
+        database_bytes=site.db.size_bytes(),
         free_bytes=disk.free,
         disk_bytes=disk.total,
         folder=str(site.data_dir),

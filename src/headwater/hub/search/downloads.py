@@ -9,9 +9,8 @@ from concurrent.futures import wait as wait_for
 from datetime import date
 
 from sqlalchemy import update
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Database, Tx
+from headwater.db import Database, Tx, insert
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_day, download_total
 from headwater.kernel import RepoId, utcnow

@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import asdict
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.access import from_row
 from headwater.hub.cards.store import find_card
 from headwater.hub.models import RepoKind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headwater.hub.search import documents
@@ -19,15 +19,30 @@ class Visibility:
     repo_ids: frozenset[int] = frozenset()
 
 
-def expression_of(query: Query, visible: Visibility, owner_id: int | None, *, in_names: bool = False) -> str | None:
-    """The MATCH expression; None when the query has neither words nor marks, so that the index would only be in the way.
+@dataclass(frozen=True)
+class Expression:
+    """What the full-text index is asked: every one of ``terms``, every one of ``marks``, and one of ``may`` (where there are any).
 
-    ``owner_id`` is the account that ``query.author`` names; ``in_names`` looks for the words in names only.
+    ``in_names`` looks for the words in names only. Each database has its own words for it: ``to_fts5``, ``to_tsquery``.
+    """
+
+    terms: tuple[Term, ...]
+    marks: tuple[str, ...]
+    may: tuple[str, ...] = ()
+    in_names: bool = False
+
+
+def expression_of(
+    query: Query, visible: Visibility, owner_id: int | None, *, in_names: bool = False
+) -> Expression | None:
+    """What to ask the index; None when the query has neither words nor marks, so that the index would only be in the way.
+
+    ``owner_id`` is the account that ``query.author`` names.
     """
     terms = terms_of(query.text)
     if query.text.strip() and not terms:
         # Nothing but punctuation was asked for: no document holds it.
-        return "marks : none"
+        return Expression((), ("none",))
     if not terms and not query.tags and query.gated is None and query.sdk is None:
         return None
     marks = [documents.mark_of_kind(query.kind), *(documents.mark_of_tag(tag) for tag in query.tags)]
@@ -37,15 +52,22 @@ def expression_of(query: Query, visible: Visibility, owner_id: int | None, *, in
         marks.append(documents.GATED if query.gated else documents.OPEN)
     if query.sdk is not None:
         marks.append(documents.mark_of_sdk(query.sdk))
-    clauses = [_words(term, in_names=in_names) for term in terms]
-    clauses += [f"marks : {mark}" for mark in marks]
+    may: tuple[str, ...] = ()
     if not visible.everything:
-        may = [
+        may = (
             documents.PUBLIC,
             *(documents.mark_of_owner(i) for i in sorted(visible.owner_ids)),
             *(documents.mark_of_repository(i) for i in sorted(visible.repo_ids)),
-        ]
-        clauses.append(f"marks : ({_any(may)})")
+        )
+    return Expression(tuple(terms), tuple(marks), may, in_names)
+
+
+def to_fts5(expression: Expression) -> str:
+    """The MATCH expression of SQLite."""
+    clauses = [_words(term, in_names=expression.in_names) for term in expression.terms]
+    clauses += [f"marks : {mark}" for mark in expression.marks]
+    if expression.may:
+        clauses.append(f"marks : ({' OR '.join(expression.may)})")
     return " AND ".join(clauses)
 
 
@@ -60,5 +82,68 @@ def _words(term: Term, *, in_names: bool) -> str:
     return named if in_names else f"({named} OR {told})"
 
 
-def _any(marks: Iterable[str]) -> str:
-    return " OR ".join(marks)
+@dataclass(frozen=True)
+class TsQuery:
+    """PostgreSQL's: ``lexemes`` leads to the documents that hold all words; ``phrases`` then looks whether they stand in order.
+
+    ``phrases`` is a condition on the columns of ``search_document`` as ``d``, with ``values``; None where every term is one word.
+    """
+
+    lexemes: str
+    phrases: str | None
+    values: dict[str, str]
+
+
+def to_tsquery(expression: Expression) -> TsQuery:
+    """The same for PostgreSQL, as exactly: a phrase of words is a piece of the text between two spaces."""
+    values: dict[str, str] = {}
+
+    def has(column: str, words: Sequence[str]) -> tuple[str, str]:
+        """Lexemes, and the condition on the text; "" where the lexeme says it all."""
+        lexemes = " & ".join(_quoted(column[0] + word) for word in words)
+        if len(words) == 1:
+            return lexemes, ""
+        name = f"p{len(values)}"
+        values[name] = f" {' '.join(words)} "
+        return f"({lexemes})", f"strpos(' ' || d.{column} || ' ', :{name}) > 0"
+
+    def one(*found: tuple[str, str]) -> tuple[str, str]:
+        """Any of these. A word that stands alone needs its lexeme looked at again beside phrases."""
+        lexemes = " | ".join(lexeme for lexeme, _ in found)
+        if not any(phrase for _, phrase in found):
+            return f"({lexemes})", ""
+        return f"({lexemes})", "(" + " or ".join(phrase or _again(lexeme) for lexeme, phrase in found) + ")"
+
+    def both(first: tuple[str, str], second: tuple[str, str]) -> tuple[str, str]:
+        phrases = " and ".join(phrase or _again(lexeme) for lexeme, phrase in (first, second))
+        return f"({first[0]} & {second[0]})", f"({phrases})"
+
+    def _again(lexeme: str) -> str:
+        name = f"l{len(values)}"
+        values[name] = lexeme
+        return f"d.lexemes @@ cast(:{name} as tsquery)"
+
+    clauses, phrases = [], []
+    for term in expression.terms:
+        words = in_name(term.words)
+        if term.is_char:
+            named = [has("parts", words[:1])]
+            told = has("chars", term.words[:1])
+        else:
+            named = [has("name", words), has("parts", words)]
+            told = has("body", term.words)
+        if term.may_be_unfinished:
+            named.append(both(has("name", words[:-1]), has("parts", words[-1:])))
+        lexemes, phrase = one(*named) if expression.in_names else one(*named, told)
+        clauses.append(lexemes)
+        if phrase:
+            phrases.append(phrase)
+    clauses += [_quoted(f"m{mark}") for mark in expression.marks]
+    if expression.may:
+        clauses.append("(" + " | ".join(_quoted(f"m{mark}") for mark in expression.may) + ")")
+    return TsQuery(" & ".join(clauses), " and ".join(phrases) or None, values)
+
+
+def _quoted(lexeme: str) -> str:
+    """No word of ours holds a quote or a backslash (``segment``)."""
+    return f"'{lexeme}'"

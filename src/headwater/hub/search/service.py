@@ -15,7 +15,7 @@ from headwater.hub.cards import get_cards
 from headwater.hub.models import RepoKind
 from headwater.hub.search import store
 from headwater.hub.search.facets import FACETS, facet_of
-from headwater.hub.search.matching import Visibility, expression_of
+from headwater.hub.search.matching import Expression, Visibility, expression_of
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
 from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
 
@@ -43,7 +43,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
         sort = Sort.TRENDING
     query = replace(query, sort=sort)
     after = _position(query)
-    candidates = store.candidates_of(query, expression, owner_id)
+    candidates = store.candidates_of(tx, query, expression, owner_id)
     if expression is not None:
         is_few = store.count_matches(tx, expression, store.FEW) < store.FEW
     else:
@@ -70,7 +70,7 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
     expression = expression_of(query, visible, owner_id)
     most = store.COUNTED + 1
     if expression is None:
-        n = store.count_rows(tx, store.candidates_of(query, expression, owner_id), query, visible, owner_id, most)
+        n = store.count_rows(tx, store.candidates_of(tx, query, expression, owner_id), query, visible, owner_id, most)
     elif query.has_bounds:
         n = store.count_entries(tx, expression, query, most)
     else:
@@ -93,7 +93,7 @@ def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> Summary:
     if expression is not None:
         carried = store.facets_of_matches(tx, expression, query)
     elif owner_id is not None or query.has_bounds:
-        candidates = store.candidates_of(query, expression, owner_id)
+        candidates = store.candidates_of(tx, query, expression, owner_id)
         carried = store.facets_of_rows(tx, candidates, query, visible, owner_id)
     else:
         n = store.count_rows(tx, None, query, visible, None, store.COUNTED + 1)
@@ -151,7 +151,7 @@ def _visibility(tx: Tx, actor: Actor) -> Visibility:
 
 
 def _by_relevance(
-    tx: Tx, query: Query, visible: Visibility, owner_id: int | None, expression: str, limit: int
+    tx: Tx, query: Query, visible: Visibility, owner_id: int | None, expression: Expression, limit: int
 ) -> Page[Listed]:
     """Pages inside the first thousand by static rank; what comes after them is not ranked by words any more, and not listed."""
     offset = 0

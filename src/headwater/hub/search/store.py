@@ -31,7 +31,7 @@ from sqlalchemy import (
 from headwater.accounts.tables import account
 from headwater.db import Tx
 from headwater.hub.models import RepoKind
-from headwater.hub.search.matching import Visibility
+from headwater.hub.search.matching import Expression, Visibility, to_fts5, to_tsquery
 from headwater.hub.search.models import Query, Sort
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
@@ -58,16 +58,31 @@ def find_owner(tx: Tx, name: str) -> int | None:
     return found
 
 
-def count_matches(tx: Tx, expression: str, limit: int) -> int:
+def count_matches(tx: Tx, expression: Expression, limit: int) -> int:
     """How many documents match, at most ``limit``."""
+    source, values = _matches(tx, expression)
     found: int = tx.execute(
-        text("select count(*) from (select 1 from search_index where search_index match :match limit :limit)"),
-        {"match": expression, "limit": limit},
+        text(f"select count(*) from (select 1 from {source} limit :limit) as hits"), {**values, "limit": limit}
     ).scalar()
     return found
 
 
-def ranked_matches(tx: Tx, expression: str, in_names: str, bounds: Query | None = None) -> list[int]:
+def _matches(tx: Tx, expression: Expression) -> tuple[str, dict[str, str]]:
+    """What follows FROM to read the index for an expression, and the values it names."""
+    if tx.dialect == "sqlite":
+        return "search_index where search_index match :match", {"match": to_fts5(expression)}
+    asked = to_tsquery(expression)
+    phrases = "" if asked.phrases is None else f" and {asked.phrases}"
+    values = {**asked.values, "match": asked.lexemes}
+    return f"search_document d where d.lexemes @@ cast(:match as tsquery){phrases}", values
+
+
+def _rank(tx: Tx) -> str:
+    """What the index calls the static rank."""
+    return "rowid" if tx.dialect == "sqlite" else "d.rank"
+
+
+def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds: Query | None = None) -> list[int]:
     """Ranks of at most ``RANKED`` documents, the best first: those whose name holds the words, then the others, each by static rank.
 
     Not by ``bm25``: it counts the rows of every phrase over the whole index, 15 to 30 ms where this takes 3
@@ -77,18 +92,20 @@ def ranked_matches(tx: Tx, expression: str, in_names: str, bounds: Query | None 
     return list(found)[:RANKED]
 
 
-def _first_ranks(tx: Tx, expression: str, bounds: Query | None) -> list[int]:
+def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[int]:
     if bounds is None:
-        statement = f"select rowid from search_index where search_index match :match order by rowid limit {RANKED}"
-        return list(tx.execute(text(statement), {"match": expression}).scalars())
-    matches = select(search_entry.c.rank).where(_matching(expression, FEW), *_size_bounds(search_entry, bounds))
+        source, values = _matches(tx, expression)
+        statement = f"select {_rank(tx)} from {source} order by {_rank(tx)} limit {RANKED}"
+        return list(tx.execute(text(statement), values).scalars())
+    matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
     return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars())
 
 
-def _matching(expression: str, limit: int) -> ColumnElement[bool]:
+def _matching(tx: Tx, expression: Expression, limit: int) -> ColumnElement[bool]:
     """Entries whose document matches: the best known ``limit`` of them."""
-    ranks = f"search_entry.rank in (select rowid from search_index where search_index match :match order by rowid limit {limit})"
-    return text(ranks).bindparams(match=expression)  # type: ignore[return-value]
+    source, values = _matches(tx, expression)
+    ranks = f"search_entry.rank in (select {_rank(tx)} from {source} order by {_rank(tx)} limit {limit})"
+    return text(ranks).bindparams(**values)  # type: ignore[return-value]
 
 
 def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:
@@ -101,10 +118,10 @@ def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visib
     return list(tx.execute(_rows(query, visible, None, by_ids=True).where(repository.c.id.in_(repo_ids))))
 
 
-def candidates_of(query: Query, expression: str | None, owner_id: int | None) -> Select[Any] | None:
+def candidates_of(tx: Tx, query: Query, expression: Expression | None, owner_id: int | None) -> Select[Any] | None:
     """The narrowest index that leads to the query's rows, cut at ``FEW``; None when only the order can lead."""
     if expression is not None:
-        return select(search_entry.c.repo_id).where(_matching(expression, FEW), *_size_bounds(search_entry, query))
+        return select(search_entry.c.repo_id).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, query))
     if owner_id is not None:
         return (
             select(repository.c.id)
@@ -160,7 +177,7 @@ def list_walking(
 
 def list_walking_matches(
     tx: Tx,
-    expression: str,
+    expression: Expression,
     query: Query,
     visible: Visibility,
     owner_id: int | None,
@@ -168,10 +185,11 @@ def list_walking_matches(
     limit: int,
 ) -> list[Row[Any]]:
     """As ``list_walking``, for queries with words: each row's document is probed in the full-text index."""
+    source, values = _matches(tx, expression)
     matches = text(
-        "exists (select 1 from search_entry d where d.repo_id = repository.id and exists "
-        "(select 1 from search_index where search_index.rowid = d.rank and search_index match :match))"
-    ).bindparams(match=expression)
+        "exists (select 1 from search_entry e where e.repo_id = repository.id and exists "
+        f"(select 1 from {source} and {_rank(tx)} = e.rank))"
+    ).bindparams(**values)
     statement = _ordered(_rows(query, visible, owner_id), query.effective_sort, after, limit)
     return list(tx.execute(statement.where(matches)))
 
@@ -188,10 +206,10 @@ def count_rows(
     return found
 
 
-def facets_of_matches(tx: Tx, expression: str, query: Query) -> list[str]:
+def facets_of_matches(tx: Tx, expression: Expression, query: Query) -> list[str]:
     """Facet tags, a line each, of the ``COUNTED`` + 1 best known documents that match."""
     statement = select(search_entry.c.facets).where(
-        _matching(expression, FEW if query.has_bounds else COUNTED + 1), *_size_bounds(search_entry, query)
+        _matching(tx, expression, FEW if query.has_bounds else COUNTED + 1), *_size_bounds(search_entry, query)
     )
     return list(tx.execute(statement.limit(COUNTED + 1)).scalars())
 
@@ -207,10 +225,10 @@ def facets_of_rows(
     return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars())
 
 
-def count_entries(tx: Tx, expression: str, query: Query, limit: int) -> int:
+def count_entries(tx: Tx, expression: Expression, query: Query, limit: int) -> int:
     """As ``count_matches``, of those within the query's bounds of size, among the best known ``FEW``."""
     inner: Select[Any] = select(literal_column("1")).where(
-        _matching(expression, FEW), *_size_bounds(search_entry, query)
+        _matching(tx, expression, FEW), *_size_bounds(search_entry, query)
     )
     inner = inner.select_from(search_entry).limit(limit)
     found: int = tx.execute(select(func.count()).select_from(inner.subquery())).scalar()

@@ -12,9 +12,8 @@ from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import bindparam, func, select, text, update
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_day, search_document, search_entry, search_upkeep
@@ -129,7 +128,11 @@ def renumber(site: Site) -> int:
 
 
 def tidy_index(site: Site) -> None:
-    """Merge what many small writes have left of the full-text index, some pages at a time; reads of it become quicker."""
+    """Merge what many small writes have left of SQLite's full-text index, some pages at a time; reads of it become quicker.
+    PostgreSQL does so by itself.
+    """
+    if site.db.dialect != "sqlite":
+        return
     site.db.write(_merge, -_MERGED_PAGES)  # a negative number begins a merge of everything
     for _ in range(_MOST_MERGES):
         if not site.db.write(_merge, _MERGED_PAGES):

@@ -57,6 +57,16 @@ _FULL_TEXT = [
     f"CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, {_COLUMNS} ON search_document BEGIN {_DROP} {_ADD} END",
 ]
 
+# On PostgreSQL one column of lexemes, each with its column's letter before it: the words as they are, by no parser. Positions are
+# not kept, since a tsvector has only 16,383 of them and 255 of one word; phrases are looked for in the texts themselves.
+_LEXEMES = " || ".join(
+    f"string_to_array('{name[0]}' || replace({name}, ' ', ' {name[0]}'), ' ')" for name in _COLUMNS.split(", ")
+)
+_LEXEME_INDEX = [
+    f"ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector({_LEXEMES})) STORED",
+    "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)",
+]
+
 # The documents as they are indexed: words already cut by our own segmenter, one space between two.
 search_document = Table(
     "search_document",
@@ -67,7 +77,7 @@ search_document = Table(
     Column("body", Text, nullable=False),
     Column("chars", Text, nullable=False),
     Column("marks", Text, nullable=False),
-    info={"raw_sql": _FULL_TEXT},
+    info={"raw_sql": {"sqlite": _FULL_TEXT, "postgresql": _LEXEME_INDEX}},
 )
 
 # Downloads by day; ``repository.n_downloads`` holds the sum of the last thirty.

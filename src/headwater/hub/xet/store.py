@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
-from headwater.db import Tx
+from headwater.db import Tx, insert
 from headwater.hub.files.store import find_readable_elsewhere
 from headwater.hub.files.terms import Term, pack_terms, unpack_terms
 from headwater.hub.tables.xet import bytes_fact, xet_chunk, xet_file, xet_file_xorb, xorb, xorb_holder

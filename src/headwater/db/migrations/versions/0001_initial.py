@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+breaks_before = "0001"
 
 
 def upgrade() -> None:
@@ -84,6 +85,7 @@ def upgrade() -> None:
         ["unique_key"],
         unique=True,
         sqlite_where=sa.text("state = 'waiting' and unique_key is not null"),
+        postgresql_where=sa.text("state = 'waiting' and unique_key is not null"),
     )
     op.create_table(
         "lfs_pointer",
@@ -94,6 +96,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "schema_reach",
+        sa.Column("breaks_before", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("breaks_before", name=op.f("pk_schema_reach")),
+    )
+    op.create_table(
         "search_document",
         sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -103,12 +110,18 @@ def upgrade() -> None:
         sa.Column("marks", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("rank", name=op.f("pk_search_document")),
         info={
-            "raw_sql": [
-                "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')",
-                "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
-                "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END",
-                "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
-            ]
+            "raw_sql": {
+                "sqlite": [
+                    "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')",
+                    "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
+                    "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END",
+                    "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
+                ],
+                "postgresql": [
+                    "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' '))) STORED",
+                    "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)",
+                ],
+            }
         },
     )
     op.create_table(
@@ -730,15 +743,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_comment_edit")),
     )
     op.create_index(op.f("ix_comment_edit_event_id"), "comment_edit", ["event_id"], unique=False)
-    op.execute(
-        "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')"
-    )
-    op.execute(
-        "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END"
-    )
-    op.execute(
-        "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END"
-    )
-    op.execute(
-        "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END"
-    )
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')"
+        )
+        op.execute(
+            "CREATE TRIGGER search_document_inserted AFTER INSERT ON search_document BEGIN INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END"
+        )
+        op.execute(
+            "CREATE TRIGGER search_document_deleted AFTER DELETE ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); END"
+        )
+        op.execute(
+            "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END"
+        )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' '))) STORED"
+        )
+        op.execute(
+            "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)"
+        )

@@ -1,0 +1,542 @@
+"""PostgreSQL by psycopg 3, for sites of several hosts.
+
+Reads are REPEATABLE READ snapshots, writes SERIALIZABLE transactions that are run again when PostgreSQL says that they
+met another (40001, 40P01), so an act means what it means on SQLite's single writer. After a few such meetings an act
+waits for its turn under a lock, so that every act comes through. docs/decisions/0013-postgresql.md has the reasons.
+
+Each process keeps a bounded pool. A thread that holds a connection already (a read around a write) never waits for
+another, so the pool cannot lock up; what goes beyond the bound is closed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import re
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import psycopg
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+from sqlalchemy import Column, Connection, create_engine
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGDDLCompiler, PGTypeCompiler
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from headwater.db import metrics
+from headwater.db.database import (
+    Database,
+    DatabaseAway,
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseRefused,
+    DatabaseUnfit,
+    TextNotStorable,
+    Tx,
+)
+from headwater.db.prepared import Driver
+from headwater.db.schema import upgrade_schema
+from headwater.kernel import HeadwaterError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LEAST_VERSION = 14
+CONNECT_TIMEOUT_S = 5
+POOL_WAIT_S = 10.0
+STATEMENT_TIMEOUT_S = 60
+LOCK_TIMEOUT_S = 15
+IDLE_IN_TRANSACTION_S = 120
+MAX_IDLE_S = 600.0
+WRITERS = 6  # threads that run what was submitted
+TRIES = 14
+TRIES_BEFORE_TURNS = 4
+_SERIALIZATION = ("40001", "40P01")
+
+_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = b"BEGIN ISOLATION LEVEL SERIALIZABLE"
+_WRITE_ROW_LOCKED = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_SESSION = (
+    f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'; "
+    f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'; "
+    "SET jit = off; SET TimeZone = 'UTC'; SET standard_conforming_strings = on; SET synchronous_commit = on"
+).encode()
+
+_log = logging.getLogger("headwater.db")
+
+
+# ---- the dialect: texts and numbers as on SQLite
+
+
+class _Types(PGTypeCompiler):
+    """Whole numbers have 64 bits, as SQLite's have."""
+
+    def visit_INTEGER(self, type_: Any, **kw: Any) -> str:  # noqa: N802 -- SQLAlchemy names it so
+        return "BIGINT"
+
+    def visit_VARCHAR(self, type_: Any, **kw: Any) -> str:  # noqa: N802
+        return self._by_bytes(super().visit_VARCHAR(type_, **kw), **kw)
+
+    def visit_TEXT(self, type_: Any, **kw: Any) -> str:  # noqa: N802
+        return self._by_bytes(super().visit_TEXT(type_, **kw), **kw)
+
+    def _by_bytes(self, name: str, **kw: Any) -> str:
+        """Columns of text sort and compare by their bytes, whatever the database's own order is."""
+        return f'{name} COLLATE "C"' if isinstance(kw.get("type_expression"), Column) else name
+
+
+class _Tables(PGDDLCompiler):
+    def get_column_specification(self, column: Column[Any], **kwargs: Any) -> str:
+        found: str = super().get_column_specification(column, **kwargs)  # type: ignore[no-untyped-call]
+        return re.sub(r"^(\S+) SERIAL\b", r"\1 BIGSERIAL", found)
+
+
+class _Statements(PGCompiler_psycopg):
+    def _on_conflict_target(self, clause: Any, **kw: Any) -> Any:
+        """``headwater.db.insert`` makes SQLite's clause, which says the same but cannot name a constraint."""
+        if not hasattr(clause, "constraint_target"):
+            clause.constraint_target = None
+        return super()._on_conflict_target(clause, **kw)  # type: ignore[no-untyped-call]
+
+
+class PostgresqlDialect(PGDialect_psycopg):
+    supports_statement_cache = True
+    type_compiler = _Types
+    type_compiler_cls = _Types
+    ddl_compiler = _Tables
+    statement_compiler = _Statements
+
+
+registry.register("headwater", __name__, "PostgresqlDialect")
+
+
+class _Numeric(Loader):
+    """Sums of whole numbers are ``numeric`` on PostgreSQL; nothing else of ours is."""
+
+    def load(self, data: Any) -> Any:
+        text = bytes(data).decode()
+        return float(text) if any(mark in text for mark in ".eN") else int(text)
+
+
+def _adapters() -> AdaptersMap:
+    """One width for whole numbers, so that a statement is prepared once and not once for each size of its values."""
+    found = AdaptersMap(psycopg.adapters)
+    found.register_dumper(int, Int8Dumper)
+    found.register_loader("numeric", _Numeric)
+    return found
+
+
+class _Psycopg(Driver):
+    def read(self, connection: Any, sql: str, values: list[Any]) -> tuple[list[Any], int]:
+        cursor = connection.execute(sql, values, prepare=True)
+        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+    def read_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, values)
+            found: int = cursor.rowcount
+            return found
+
+
+DRIVER = _Psycopg(PostgresqlDialect(dbapi=psycopg, paramstyle="format"), psycopg.Error)  # type: ignore[no-untyped-call]
+
+
+# ---- connections
+
+
+class _Link:
+    """One connection: SQLAlchemy's, and the driver's beneath it. Statements commit by themselves outside of ``run`` BEGIN."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self.raw: psycopg.Connection[Any] = conn.connection.driver_connection  # type: ignore[assignment]
+        self.used_at = time.monotonic()
+        self.poll = select.poll()
+        self.poll.register(self.raw.pgconn.socket, select.POLLIN)
+
+    def run(self, sql: bytes) -> Any:
+        """A statement without values, straight by libpq; its result."""
+        result = self.raw.pgconn.exec_(sql)
+        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+            raise error_from_result(result, encoding="utf-8")
+        return result
+
+    def commit(self) -> None:
+        if self.run(b"COMMIT").command_status != b"COMMIT":
+            raise RuntimeError("an act went on after a statement of it had failed; nothing was kept")
+
+    def is_well(self) -> bool:
+        """Open, outside of any transaction, and the server has said nothing: it does so only to take its leave."""
+        pgconn = self.raw.pgconn
+        return (
+            not self.raw.closed
+            and pgconn.transaction_status == TransactionStatus.IDLE
+            and time.monotonic() - self.used_at < MAX_IDLE_S
+            and not self.poll.poll(0)
+        )
+
+    def roll_back(self) -> None:
+        """What fails here leaves a connection that is not well, and so is closed."""
+        if not self.raw.closed and self.raw.pgconn.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self.run(b"ROLLBACK")
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self.raw.close()
+        with suppress(Exception):
+            self.conn.invalidate()
+            self.conn.close()
+
+
+class _Pool:
+    def __init__(self, open_link: Callable[[], _Link], size: int) -> None:
+        self._open = open_link
+        self._size = size
+        self._idle: list[_Link] = []  # the last used first, so that what is not needed grows old
+        self._n_out = 0
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def take(self, *, beyond: bool) -> _Link:
+        """A connection that works. ``beyond``: do not wait for one, whatever the bound.
+
+        Raises:
+            DatabaseBusy: every connection has been in use for ``POOL_WAIT_S``.
+        """
+        deadline = time.monotonic() + POOL_WAIT_S
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise RuntimeError("the database is closed")
+                while self._idle:
+                    link = self._idle.pop()
+                    if link.is_well():
+                        self._n_out += 1
+                        self._count()
+                        return link
+                    link.close()
+                if beyond or self._n_out < self._size:
+                    self._n_out += 1
+                    break
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise DatabaseBusy(f"all {self._size} connections of this process are in use")
+        try:
+            return self._open()
+        except BaseException:
+            self._give_back(None)
+            raise
+
+    def _count(self) -> None:
+        metrics.POOL_USED.set(self._n_out)
+        metrics.POOL_IDLE.set(len(self._idle))
+
+    def give(self, link: _Link) -> None:
+        link.used_at = time.monotonic()
+        self._give_back(link if link.is_well() else None)
+        if not link.is_well():
+            link.close()
+
+    def _give_back(self, link: _Link | None) -> None:
+        with self._changed:
+            self._n_out -= 1
+            if link is not None:
+                if self._closed or len(self._idle) + self._n_out >= self._size:
+                    link.close()
+                else:
+                    self._idle.append(link)
+            self._changed.notify()
+            self._count()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            self._changed.notify_all()
+        for link in idle:
+            link.close()
+
+
+# ---- the database
+
+
+class PostgresqlDatabase(Database):
+    dialect = "postgresql"
+
+    def __init__(self, url: str, *, connections: int = 12) -> None:
+        super().__init__()
+        parsed = make_url(re.sub(r"^postgres(ql)?://", "headwater://", url))
+        # Never with the password.
+        self.where = (
+            f"{parsed.host or parsed.query.get('host') or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+        )
+        # Given in the address, an option of libpq stands above these.
+        defaults = {
+            "connect_timeout": str(CONNECT_TIMEOUT_S),
+            "application_name": "headwater",
+            "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "30000",
+        }
+        parsed = parsed.set(query={**defaults, **parsed.query})
+        self._engine = create_engine(
+            parsed,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",  # transactions are spelled out
+            use_native_hstore=False,
+            connect_args={"prepare_threshold": 3, "context": _adapters()},
+        )
+        self._pool = _Pool(self._connect, connections)
+        self._writers: ThreadPoolExecutor | None = None
+        self._start_lock = threading.Lock()
+
+    # ---- opening
+
+    def _connect(self) -> _Link:
+        try:
+            link = _Link(self._engine.connect())
+            link.raw.prepared_max = 500
+            link.run(_SESSION)
+        except Exception as exc:
+            raise self._refusal(exc) or exc from exc
+        return link
+
+    def ensure_schema(self) -> None:
+        """As declared. Checks first that this server and this database will do.
+
+        Raises:
+            DatabaseAway, DatabaseRefused, DatabaseUnfit: they will not.
+        """
+        with self.holding("schema", exclusive=True), self._link() as link:
+            self._check_fitness(link)
+            link.run(b"BEGIN")
+            try:
+                upgrade_schema(link.conn)
+                link.commit()
+            except Exception as exc:  # noqa: BLE001 -- raised again, as what it means
+                link.roll_back()
+                self._raise(exc)
+
+    def _check_fitness(self, link: _Link) -> None:
+        version = link.raw.info.server_version
+        if version < LEAST_VERSION * 10_000:
+            why = f"it is PostgreSQL {version // 10_000}"
+            raise DatabaseUnfit(self.where, why, f"PostgreSQL {LEAST_VERSION} or later is needed.")
+        row = link.run(b"SELECT getdatabaseencoding(), pg_is_in_recovery()")
+        encoding = row.get_value(0, 0).decode()
+        if encoding != "UTF8":
+            mend = "Make one that does: createdb --encoding=UTF8 --template=template0 NAME"
+            raise DatabaseUnfit(self.where, f"it keeps texts as {encoding}, not as UTF8", mend)
+        if row.get_value(0, 1) == b"t":
+            raise DatabaseUnfit(
+                self.where, "it is a standby, which takes no writes", "Give the address of the primary."
+            )
+
+    # ---- reading and writing
+
+    @contextmanager
+    def _link(self) -> Iterator[_Link]:
+        """A connection from the pool for the block. A thread that has one already goes beyond the bound."""
+        local = self._local
+        depth = getattr(local, "depth", 0)
+        link = self._pool.take(beyond=depth > 0)
+        local.depth = depth + 1
+        try:
+            yield link
+        finally:
+            local.depth = depth
+            link.roll_back()
+            self._pool.give(link)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Tx]:
+        with self._link() as link:
+            try:
+                link.run(_READ)
+                yield Tx(link.conn, link.raw, "postgresql", writable=False)
+            except (DBAPIError, psycopg.Error) as exc:
+                self._raise(exc)
+
+    def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
+        begin = _WRITE_ROW_LOCKED if getattr(act, "is_row_locked", False) else _WRITE
+        local = self._local
+        reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
+        local.writes = True
+        try:
+            with self._link() as link:
+                return self._until_it_is_kept(link, begin, lambda tx: act(tx, *args, **kwargs))
+        finally:
+            local.writes, local.tx = False, reads
+
+    def _until_it_is_kept(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
+        for attempt in range(1, TRIES + 1):
+            in_turn = attempt > TRIES_BEFORE_TURNS
+            try:
+                if in_turn:
+                    link.run(_TAKE_TURN)
+                return self._write_once(link, begin, act)
+            except (DBAPIError, psycopg.Error) as exc:
+                link.roll_back()
+                if _sqlstate(exc) not in _SERIALIZATION:
+                    self._raise(exc)
+                if attempt == TRIES:
+                    raise DatabaseBusy("too many wrote the same at once") from exc
+            except BaseException:
+                link.roll_back()
+                raise
+            finally:
+                if in_turn and not link.raw.closed:
+                    with suppress(psycopg.Error):
+                        link.run(_END_TURN)
+            metrics.RETRIES.add()
+            time.sleep(random.uniform(0, min(0.1, 0.001 * 2**attempt)))  # noqa: S311 -- keeps two from meeting again
+        raise AssertionError("unreachable")
+
+    def _write_once(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
+        link.run(begin)
+        tx = Tx(link.conn, link.raw, "postgresql", writable=True)
+        value = act(tx)
+        try:
+            link.commit()
+        except psycopg.OperationalError as exc:
+            if exc.sqlstate is None or link.raw.closed:
+                raise DatabaseAway(self.where, "it broke off", unsure=True) from exc
+            raise
+        metrics.BATCH.observe(1)
+        return tx, value
+
+    def submit(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self._check_writable()
+        if self._writers is None:
+            with self._start_lock:
+                if self._writers is None:
+                    self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="db-writer")
+        return self._writers.submit(lambda: self.write(act, *args, **kwargs))
+
+    def version(self) -> int:
+        with self._link() as link:
+            try:
+                return int(link.run(b"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").get_value(0, 0))
+            except psycopg.Error as exc:
+                self._raise(exc)
+
+    def size_bytes(self) -> int:
+        with self._link() as link:
+            try:
+                return int(link.run(b"SELECT pg_database_size(current_database())").get_value(0, 0))
+            except psycopg.Error as exc:
+                self._raise(exc)
+
+    @contextmanager
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
+        """As declared. The lock lives as long as the connection: should that break, the holder is told at the end of the
+        block by ``DatabaseAway``, and another may have come in before.
+        """
+        digest = hashlib.blake2b(f"headwater:{name}".encode(), digest_size=8).digest()
+        key = int.from_bytes(digest, "big", signed=True)
+        how, held = "" if exclusive else "_shared", True
+        link = self._pool.take(beyond=True)
+        try:
+            link.run(b"SET statement_timeout = 0; SET lock_timeout = 0")
+            if wait:
+                link.run(f"SELECT pg_advisory_lock{how}({key})".encode())
+            else:
+                held = link.run(f"SELECT pg_try_advisory_lock{how}({key})".encode()).get_value(0, 0) == b"t"
+            yield held
+            if held:
+                link.run(f"SELECT pg_advisory_unlock{how}({key})".encode())
+            link.run(_SESSION)
+        except psycopg.Error as exc:
+            link.close()
+            self._raise(exc)
+        except BaseException:
+            link.close()  # and with it the lock
+            raise
+        finally:
+            self._pool.give(link)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._writers is not None:
+            self._writers.shutdown(wait=True)
+        self._pool.close()
+        self._engine.dispose()
+
+    # ---- what the server says, as refusals
+
+    def _raise(self, exc: BaseException) -> NoReturn:
+        refusal = self._refusal(exc)
+        if refusal is None:
+            raise exc
+        raise refusal from exc
+
+    def _refusal(self, exc: BaseException) -> HeadwaterError | None:
+        """What a driver's error means to a caller; None when it is no more than an error."""
+        found = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's own
+        if not isinstance(found, psycopg.Error):
+            return None
+        state, said = found.sqlstate or "", str(found).strip().splitlines() or ["no answer"]
+        if isinstance(found, psycopg.DataError) and (state == "22021" or "NUL" in said[0]):
+            return TextNotStorable()
+        if state == "53100":
+            return DatabaseFull()
+        if state == "57014":
+            return DatabaseBusy(f"a statement took longer than {STATEMENT_TIMEOUT_S} s")
+        if state == "55P03":
+            return DatabaseBusy(f"a lock was not to be had within {LOCK_TIMEOUT_S} s")
+        if state == "53300" or "too many clients" in said[-1] or "remaining connection slots" in said[-1]:
+            return DatabaseBusy("the server takes no more connections")
+        if state.startswith(("08", "57P")) or state in ("25006", "25P03"):
+            return DatabaseAway(self.where, _short(said[0]))
+        if state == "42501":
+            return DatabaseRefused(self.where, _short(said[0]), "Give the account the right to create tables there.")
+        if state == "" and isinstance(found, psycopg.OperationalError):
+            return self._no_connection(said)
+        return None
+
+    def _no_connection(self, said: list[str]) -> HeadwaterError:
+        """Libpq tells why a connection failed in words alone."""
+        text = " ".join(said)
+        if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
+            mend = "Look at the account and the password in HEADWATER_DATABASE_URL."
+            return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
+        if re.search(r'(database|role) "[^"]*" does not exist', text):
+            mend = "Make it first (createuser, createdb --encoding=UTF8 --template=template0), or mend HEADWATER_DATABASE_URL."
+            return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
+        return DatabaseAway(self.where, _short(_last_fatal(text)))
+
+
+def _turn_key() -> int:
+    return int.from_bytes(hashlib.blake2b(b"headwater:turn", digest_size=8).digest(), "big", signed=True)
+
+
+_TAKE_TURN = f"SELECT pg_advisory_lock({_turn_key()})".encode()
+_END_TURN = f"SELECT pg_advisory_unlock({_turn_key()})".encode()
+
+
+def _sqlstate(exc: BaseException) -> str | None:
+    found: str | None = getattr(getattr(exc, "orig", exc), "sqlstate", None)
+    return found
+
+
+def _last_fatal(text: str) -> str:
+    return text.rpartition("FATAL:")[2] or text
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:200].rstrip(".")

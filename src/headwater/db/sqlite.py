@@ -1,0 +1,293 @@
+"""SQLite in WAL mode.
+
+A *read* runs on a connection of the calling thread inside one snapshot. A *write* takes its turn on the one writing
+connection of this process: on the caller's own thread when nobody else writes, else it waits for the writer thread, which
+takes the inter-process lock, opens ``BEGIN IMMEDIATE``, runs every waiting act in a savepoint of its own, commits once,
+and only then answers. ``BEGIN IMMEDIATE`` without the lock starves some processes: with eight, four or five made one
+commit in three seconds (docs/decisions/0003-one-writer-thread.md).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+from headwater.db import metrics
+from headwater.db.database import Database, DatabaseFull, Tx
+from headwater.db.prepared import SQLITE
+from headwater.db.schema import upgrade_schema
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 30
+MAX_BATCH = 64
+
+
+class SqliteDatabase(Database):
+    """The file at ``path``, and beside it its lock."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._engine = _sqlite_engine(path)
+        self._waiting: queue.SimpleQueue[_Act | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._start_lock = threading.Lock()
+        self._turn = threading.Lock()  # who holds it may use the writing connection
+        self._writing: _Writing | None = None
+        self._connections: list[Connection] = []
+
+    def ensure_schema(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._process_lock(), self._engine.connect() as conn:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            upgrade_schema(conn)
+            conn.exec_driver_sql("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[Tx]:
+        conn, raw = self._reader()
+        _run(raw, "BEGIN")
+        try:
+            yield Tx(conn, raw, "sqlite", writable=False)
+        finally:
+            _run(raw, "ROLLBACK")
+
+    def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
+        if not self._waiting.empty() or not self._turn.acquire(blocking=False):
+            return None, self.submit(act, *args, **kwargs).result()
+        try:  # nobody else writes: on this thread, without waking another
+            return self._write_alone(act, args, kwargs)
+        finally:
+            self._turn.release()
+
+    def submit(self, act: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self._check_writable()
+        if self._writer is None:
+            self._start_writer()
+        waiting: _Act = _Act(lambda tx: act(tx, *args, **kwargs))
+        self._waiting.put(waiting)
+        return waiting.future
+
+    def version(self) -> int:
+        found: int = _run(self._reader()[1], "PRAGMA data_version").fetchone()[0]
+        return found
+
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*"))
+
+    @contextmanager
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
+        if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
+            raise ValueError(f"{name!r} is no name for a lock")
+        fd = os.open(self.path.parent / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            how = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB)
+            try:
+                fcntl.flock(fd, how)
+            except BlockingIOError:
+                held = False
+            else:
+                held = True
+            yield held
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._waiting.put(None)
+            self._writer.join(timeout=BUSY_TIMEOUT_S)
+        with self._turn:
+            if self._writing is not None:
+                self._writing.close()
+                self._writing = None
+        for conn in self._connections:
+            conn.close()
+        self._engine.dispose()
+
+    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
+        found: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "conn", None)
+        if found is None:
+            conn = self._engine.connect()
+            self._connections.append(conn)
+            metrics.POOL_USED.set(len(self._connections))
+            found = self._local.conn = conn, _driver_connection(conn)
+        return found
+
+    def _start_writer(self) -> None:
+        with self._start_lock:
+            if self._writer is None:
+                thread = threading.Thread(target=self._write_forever, name="db-writer", daemon=True)
+                self._writer = thread
+                thread.start()
+
+    @contextmanager
+    def _process_lock(self) -> Iterator[None]:
+        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _write_forever(self) -> None:
+        while True:
+            first = self._waiting.get()
+            if first is None:
+                return
+            with self._turn:
+                batch, stop = [first], False
+                while len(batch) < MAX_BATCH and not self._waiting.empty():
+                    another = self._waiting.get()
+                    if another is None:
+                        stop = True
+                        break
+                    batch.append(another)
+                done = self._write_batch(batch)
+            for act, tx, value in done:
+                tx.run_after_commit()
+                act.future.set_result(value)
+            if stop:
+                return
+
+    @contextmanager
+    def _committing(self) -> Iterator[_Writing]:
+        """A write transaction, committed at the end; whoever holds ``_turn`` may enter."""
+        if self._writing is None:
+            self._writing = _Writing(self._engine.connect(), f"{self.path}.lock")
+        writing, local = self._writing, self._local
+        reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
+        local.writes = True
+        try:
+            with writing.locked():
+                _run(writing.raw, "BEGIN IMMEDIATE")
+                try:
+                    yield writing
+                    _run(writing.raw, "COMMIT")
+                except BaseException as exc:
+                    if writing.raw.in_transaction:
+                        _run(writing.raw, "ROLLBACK")
+                    if _says_full(exc):
+                        raise DatabaseFull from exc
+                    raise
+        finally:
+            local.writes, local.tx = False, reads
+
+    def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
+        with self._committing() as writing:
+            tx = Tx(writing.conn, writing.raw, "sqlite", writable=True)
+            value = act(tx, *args, **kwargs)
+        metrics.BATCH.observe(1)
+        return tx, value
+
+    def _write_batch(self, batch: list[_Act]) -> list[tuple[_Act, Tx, Any]]:
+        """Run the acts in one transaction; gives back those that are durable now, and has told the others."""
+        done: list[tuple[_Act, Tx, Any]] = []
+        try:
+            with self._committing() as writing:
+                for act in batch:
+                    tx = Tx(writing.conn, writing.raw, "sqlite", writable=True)
+                    _run(writing.raw, "SAVEPOINT act")
+                    try:
+                        value = act.run(tx)
+                    except BaseException as exc:
+                        if not writing.raw.in_transaction:  # SQLite has given up the whole of it: the disk is full
+                            raise
+                        _run(writing.raw, "ROLLBACK TO act")
+                        _run(writing.raw, "RELEASE act")
+                        act.future.set_exception(DatabaseFull() if _says_full(exc) else exc)
+                    else:
+                        _run(writing.raw, "RELEASE act")
+                        done.append((act, tx, value))
+        except BaseException as exc:  # noqa: BLE001 -- raised again in each caller's thread
+            for act in batch:
+                if not act.future.done():
+                    act.future.set_exception(exc)
+            return []
+        metrics.BATCH.observe(len(done))
+        return done
+
+
+def _says_full(exc: BaseException) -> bool:
+    found = getattr(exc, "orig", exc)  # SQLAlchemy wraps the driver's own
+    return isinstance(found, sqlite3.OperationalError) and found.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+class _Writing:
+    """The writing connection, and the lock between processes that goes with it."""
+
+    def __init__(self, conn: Connection, lock_path: str) -> None:
+        self.conn = conn
+        self.raw = _driver_connection(conn)
+        self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        self.conn.close()
+        os.close(self._lock_fd)
+
+
+class _Act:
+    __slots__ = ("future", "run")
+
+    def __init__(self, run: Callable[[Tx], Any]) -> None:
+        self.run = run
+        self.future: Future[Any] = Future()
+
+
+def _driver_connection(conn: Connection) -> sqlite3.Connection:
+    found: sqlite3.Connection = conn.connection.driver_connection  # type: ignore[assignment]
+    return found
+
+
+def _run(raw: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
+    try:
+        return raw.execute(sql)
+    except sqlite3.Error as exc:
+        raise SQLITE.translated(exc, sql) from exc
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",  # transactions are spelled out, BEGIN IMMEDIATE among them
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "cached_statements": 512},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(dbapi_connection: Any, _record: Any) -> None:
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.close()
+
+    return engine
