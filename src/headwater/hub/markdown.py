@@ -7,10 +7,13 @@ place of images of other origins (the page's policy would not load them, and loa
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape, unescape
@@ -25,12 +28,13 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_CHARS = 1 << 20
-MAX_SECONDS = 2.5  # of this thread's own processor time, so that a busy machine shows the same as an idle one
+MAX_WORK = 600_000  # steps of about a microsecond: what a README of some hundred kilobytes takes
+MAX_SECONDS = 2.0  # of this thread's own processor time, for what no step counts
 MAX_FORMULAS = 2000
 MAX_CODE_CHARS = 20_000
 ID_PREFIX = "md-"  # ids of strangers never meet those of the page
-
-_SHORT_CHARS = 64 << 10
+MAX_KEPT_CHARS = 8 << 20  # of what was shown lately
+AS_WRITTEN = '<pre class="plain too-much">'  # how the answer begins when the text takes more work than it may
 
 
 def render(text: str, *, link_base: str | None, image_base: str | None = None) -> str:
@@ -42,36 +46,68 @@ def render(text: str, *, link_base: str | None, image_base: str | None = None) -
     """
     if image_base is None and link_base is not None:
         image_base = link_base.replace("/blob/", "/resolve/", 1)
-    if len(text) <= _SHORT_CHARS:
-        return _render_short(text, link_base, image_base)
-    return _render_long(text, link_base, image_base)
+    cut = text[:MAX_CHARS].replace("\x00", "\ufffd")
+    html = _render_once(cut, link_base, image_base)
+    return f"{AS_WRITTEN}{escape(cut)}</pre>" if html is None else html
 
 
-@lru_cache(maxsize=64)
-def _render_short(text: str, link_base: str | None, image_base: str | None) -> str:
-    return _render(text, link_base, image_base)
+_shown: OrderedDict[tuple[bytes, str | None, str | None], str | None] = OrderedDict()
+_shown_lock = threading.Lock()
+_shown_chars = 0
 
 
-@lru_cache(maxsize=4)
-def _render_long(text: str, link_base: str | None, image_base: str | None) -> str:
-    return _render(text, link_base, image_base)
+def _render_once(text: str, link_base: str | None, image_base: str | None) -> str | None:
+    """Through this process's memory of what was shown lately; that a text is too much is remembered, too."""
+    global _shown_chars  # noqa: PLW0603
+    key = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest(), link_base, image_base)
+    with _shown_lock:
+        if key in _shown:
+            _shown.move_to_end(key)
+            return _shown[key]
+    html = _render(text, link_base, image_base)
+    size = len(html or "") + 500
+    if size > MAX_KEPT_CHARS // 4:
+        return html
+    with _shown_lock:
+        if key not in _shown:
+            _shown[key] = html
+            _shown_chars += size
+        while _shown_chars > MAX_KEPT_CHARS:
+            _, dropped = _shown.popitem(last=False)
+            _shown_chars -= len(dropped or "") + 500
+    return html
 
 
-class _OutOfTime(Exception):
+class _TooMuch(Exception):
     pass
 
 
-def _render(text: str, link_base: str | None, image_base: str | None) -> str:
-    cut = text[:MAX_CHARS].replace("\x00", "\ufffd")
-    env: dict[str, Any] = {
-        "deadline": time.thread_time() + MAX_SECONDS,
-        "nonce": secrets.token_hex(8),
-        "formulas": [],
-    }
+class _Budget:
+    """What one text may cost. Counted in steps, so that a text is either shown or not, on any machine and any day."""
+
+    def __init__(self) -> None:
+        self.left = MAX_WORK
+        self._deadline = time.thread_time() + MAX_SECONDS
+        self._look_at = self.left
+
+    def spend(self, steps: int) -> None:
+        """Raises: _TooMuch."""
+        self.left -= steps
+        if self.left < self._look_at:
+            self._look_at = self.left - 5000
+            if self.left < 0 or time.thread_time() > self._deadline:
+                raise _TooMuch
+
+
+def _render(text: str, link_base: str | None, image_base: str | None) -> str | None:
+    """None when that would be too much."""
+    budget = _Budget()
+    env: dict[str, Any] = {"budget": budget, "nonce": secrets.token_hex(8), "formulas": []}
     try:
-        dirty = _parser().render(cut, env)
-    except (_OutOfTime, RecursionError):
-        return f'<pre class="plain">{escape(cut)}</pre>'
+        dirty = _parser().render(text, env)
+        budget.spend(STEPS_TAG * dirty.count("<"))
+    except (_TooMuch, RecursionError):
+        return None
     clean = sanitise(dirty, link_base=link_base, image_base=image_base, own_tags=frozenset({"hw-formula"}))
     formulas = {_holder(env, number): formula for number, formula in enumerate(env["formulas"])}
     # In an attribute or a text the quotes would stand escaped, so this matches elements only; a stranger's have no formula.
@@ -93,8 +129,16 @@ def _parser() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_space=False, allow_digits=False, double_inline=True)
     parser.use(amsmath_plugin)
     parser.use(footnote_plugin).use(tasklists_plugin)
-    parser.inline.ruler.before("text", "deadline", _check_time_inline)
-    parser.block.ruler.before("table", "deadline", _check_time_block, {"alt": []})
+    parser.inline.ruler.before("text", "budget", _spend_inline)
+    parser.block.ruler.before("table", "budget", _spend_block, {"alt": []})
+    parser.core.ruler.after("block", "budget", _spend_tokens)
+    skip_token = parser.inline.skipToken
+
+    def counted_skip(state: StateInline) -> None:
+        state.env["budget"].spend(STEPS_SKIP)
+        skip_token(state)
+
+    parser.inline.skipToken = counted_skip  # type: ignore[method-assign]  # where brackets in brackets are looked through
     parser.core.ruler.push("heading_ids", _name_headings)
     parser.core.ruler.push("bare_links", _link_bare_addresses)
     parser.core.ruler.push("aligned_cells", _align_cells)
@@ -133,18 +177,25 @@ def _name_headings(state: StateCore) -> None:
         heading.attrSet("id", f"{slug}-{number}" if number else slug)
 
 
-def _check_time_inline(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - markdown-it's signature
-    return _check_time(state.env)
+STEPS_INLINE, STEPS_MARK, STEPS_SKIP, STEPS_BLOCK, STEPS_TOKEN, STEPS_TAG = 8, 8, 1, 40, 5, 3
+_MARKS = re.compile(r"[*_~]+")
+STEPS_FORMULA, STEPS_FORMULA_CHAR, STEPS_FENCE, STEPS_CODE_CHAR = 100, 15, 150, 20
 
 
-def _check_time_block(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:  # noqa: FBT001 - markdown-it's signature
-    return _check_time(state.env)
-
-
-def _check_time(env: Any) -> bool:
-    if time.thread_time() > env["deadline"]:
-        raise _OutOfTime
+def _spend_inline(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - markdown-it's signature
+    marks = _MARKS.match(state.src, state.pos)  # each becomes a token at once
+    state.env["budget"].spend(STEPS_INLINE if marks is None else STEPS_INLINE + STEPS_MARK * len(marks.group()))
     return False
+
+
+def _spend_block(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:  # noqa: FBT001 - markdown-it's signature
+    state.env["budget"].spend(STEPS_BLOCK)
+    return False
+
+
+def _spend_tokens(state: StateCore) -> None:
+    """Before what stands inside of the blocks is looked at."""
+    state.env["budget"].spend(STEPS_TOKEN * len(state.tokens))
 
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`，。、；（）《》]{1,2000}")
@@ -202,7 +253,7 @@ def _formula(latex: str, env: Any, *, display: bool) -> str:
     from headwater.hub.mathml import to_mathml
 
     formulas: list[str] = env["formulas"]
-    _check_time(env)
+    env["budget"].spend(STEPS_FORMULA + STEPS_FORMULA_CHAR * len(latex))
     made = to_mathml(latex.strip(), display=display) if len(formulas) < MAX_FORMULAS else None
     if made is None:
         source = f'<code class="math">{escape(latex.strip())}</code>'
@@ -225,9 +276,11 @@ def _render_fence(_self: Any, tokens: Sequence[Token], index: int, _options: Any
         return _formula(token.content, env, display=True)
     from headwater.hub.preview import code
 
-    left = env["deadline"] - time.thread_time()
-    if len(token.content) > MAX_CODE_CHARS or left < MAX_SECONDS / 2:
+    budget: _Budget = env["budget"]
+    steps = STEPS_FENCE + STEPS_CODE_CHAR * len(token.content)
+    if len(token.content) > MAX_CODE_CHARS or budget.left - steps < MAX_WORK / 2:  # the text goes before its colours
         return f'<pre class="hl"><code>{escape(token.content)}</code></pre>\n'
+    budget.spend(steps)
     return f'<pre class="hl"><code>{code.coloured(token.content, language, max_seconds=0.5)}</code></pre>\n'
 
 
@@ -359,6 +412,9 @@ def sanitise(
     """HTML of a stranger without all that could act, load from elsewhere, or pretend to be part of the page."""
     import nh3
 
+    from headwater.hub.tagsoup import in_order
+
+    html = in_order(html, kept=_TAGS | own_tags, dropped_whole=_DROPPED_WHOLE)
     # Not to be guessed, so that it stands in no text but where it is put here.
     elsewhere = f"https://{secrets.token_hex(16)}.invalid/"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ MAX_BYTES = 16 << 20
 MAX_CELLS = 500
 MAX_TEXT_CHARS = 100_000
 MAX_IMAGE_CHARS = 2_000_000
+MAX_SECONDS = 2.0  # of this thread's own processor time for the whole; what comes then is shown as it was written
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -35,8 +37,8 @@ def notebook(data: bytes, *, link_base: str | None = None) -> str:
     cells = _cells_of(found)
     if cells is None:
         raise CannotPreview("it is no Jupyter notebook")
-    language = _language_of(found)
-    parts = [_cell(cell, language, link_base) for cell in cells[:MAX_CELLS] if isinstance(cell, dict)]
+    language, deadline = _language_of(found), time.thread_time() + MAX_SECONDS
+    parts = [_cell(cell, language, link_base, deadline) for cell in cells[:MAX_CELLS] if isinstance(cell, dict)]
     return '<div class="notebook">' + "".join(parts) + "</div>"
 
 
@@ -57,14 +59,17 @@ def _language_of(found: dict[str, Any]) -> str:
     return name if isinstance(name, str) else "python"
 
 
-def _cell(cell: dict[str, Any], language: str, link_base: str | None) -> str:
+def _cell(cell: dict[str, Any], language: str, link_base: str | None, deadline: float) -> str:
     source = _text(cell.get("source", cell.get("input")))
+    left = deadline - time.thread_time()
+    if left <= 0:
+        return f'<div class="cell">{_plain(source)}</div>'
     if cell.get("cell_type") == "code":
         from headwater.hub.preview import code
 
-        shown = f'<div class="cell-in"><pre class="hl"><code>{code.coloured(source, language, max_seconds=0.3)}</code></pre></div>'
+        shown = f'<div class="cell-in"><pre class="hl"><code>{code.coloured(source, language, max_seconds=min(0.3, left))}</code></pre></div>'
         outputs = cell.get("outputs")
-        inner = "".join(_outputs(outputs[:100], link_base)) if isinstance(outputs, list) else ""
+        inner = "".join(_outputs(outputs[:100], link_base, deadline)) if isinstance(outputs, list) else ""
         return f'<div class="cell">{shown}{f"""<div class="cell-out">{inner}</div>""" if inner else ""}</div>'
     if cell.get("cell_type") in ("markdown", "heading"):
         from headwater.hub import markdown
@@ -75,9 +80,9 @@ def _cell(cell: dict[str, Any], language: str, link_base: str | None) -> str:
     return f'<div class="cell"><pre class="plain">{escape(source)}</pre></div>'
 
 
-def _outputs(outputs: Sequence[Any], link_base: str | None) -> Iterator[str]:
+def _outputs(outputs: Sequence[Any], link_base: str | None, deadline: float) -> Iterator[str]:
     for output in outputs:
-        if not isinstance(output, dict):
+        if not isinstance(output, dict) or time.thread_time() > deadline:
             continue
         if output.get("output_type") == "stream":
             yield _plain(_text(output.get("text")))
