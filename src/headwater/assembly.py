@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
 
 from headwater import accounts, hub
-from headwater.blobs import BlobFolder
+from headwater.accounts.settings import IdentitySettings
+from headwater.blobs import BlobFolder, BlobStore
+from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import Database, DatabaseSettings, open_database
 from headwater.kernel import Settings
 from headwater.web.site import Site
@@ -23,11 +26,12 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
     site = Site(
         data_dir=data_dir,
         db=database_of(data_dir, settings),
-        blobs=BlobFolder(data_dir / "blobs"),
+        blobs=blobs_of(data_dir, settings),
         base_url=base_url.rstrip("/"),
-        secret=(data_dir / "secret").read_bytes(),
+        secret=b"",
         settings=settings,
     )
+    site.secret = _secret_of(site)
     accounts.install(site)
     hub.install(site)
     return site
@@ -43,21 +47,60 @@ def database_of(data_dir: Path, settings: Settings) -> Database:
     return open_database(data_dir, own.url, connections=own.connections)
 
 
+def blobs_of(data_dir: Path, settings: Settings) -> BlobStore:
+    """Where the site's objects lie; a store is not yet asked anything."""
+    own = settings.of(BlobSettings)
+    if own.blobs is None:
+        return BlobFolder(data_dir / "blobs")
+    from headwater.blobs.s3 import S3Store
+
+    # Copies of single objects get a quarter; repositories, which are read far more often, the whole.
+    return S3Store(own.blobs, settings.of(S3Settings), data_dir / "cache", cache_bytes=own.cache_bytes // 4)
+
+
 def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
     """Make the data folder, its secret and its schema, or bring them up to date; safe to repeat and to race.
 
     Raises:
         SchemaTooNew: a later release has written this site.
         DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
+        StoreRefused, StoreDriverMissing: its objects lie in a store, and that cannot be used.
+        StoreOfAnotherSite: that store has another site's objects.
     """
+    settings = settings or Settings()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _ensure_secret(data_dir / "secret")
-    BlobFolder(data_dir / "blobs").ensure()
-    db = database_of(data_dir, settings or Settings())
+    db, blobs = database_of(data_dir, settings), blobs_of(data_dir, settings)
     try:
         db.ensure_schema()
+        identity = db.read(accounts.find_identity)
+        if identity is None:
+            identity = db.write(accounts.ensure_identity, secret=_secret_to_keep(data_dir, db, settings))
+        if identity.secret is None and settings.of(IdentitySettings).secret is None:
+            _ensure_secret(data_dir / "secret")
+        blobs.ensure()
+        blobs.claim(identity.id)
     finally:
         db.close()
+
+
+def _secret_to_keep(data_dir: Path, db: Database, settings: Settings) -> bytes | None:
+    """What a new site keeps in its database: nothing on one machine, where the data folder has it."""
+    if db.dialect == "sqlite" or settings.of(IdentitySettings).secret is not None:
+        return None
+    try:
+        return (data_dir / "secret").read_bytes()
+    except FileNotFoundError:
+        return secrets.token_bytes(SECRET_BYTES)
+
+
+def _secret_of(site: Site) -> bytes:
+    given = site.settings.of(IdentitySettings).secret
+    if given is not None:
+        return hashlib.sha256(given.encode()).digest()
+    identity = None if site.db.dialect == "sqlite" else site.db.read(accounts.find_identity)
+    if identity is not None and identity.secret is not None:
+        return identity.secret
+    return (site.data_dir / "secret").read_bytes()
 
 
 def _ensure_secret(path: Path) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from headwater.accounts.settings import OidcSettings
+from headwater.accounts.settings import IdentitySettings, OidcSettings
+from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import DatabaseSettings
 from headwater.hub.community.settings import WebhookSettings
 from headwater.hub.lfs.settings import LfsSettings
@@ -79,7 +80,10 @@ class ServerSettings:
 # Every settings class there is, in the order of docs/settings.md.
 SECTIONS: tuple[type, ...] = (
     ServerSettings,
+    IdentitySettings,
     DatabaseSettings,
+    BlobSettings,
+    S3Settings,
     WebSettings,
     MetricsSettings,
     OidcSettings,

@@ -19,6 +19,7 @@ from headwater.accounts.errors import (
     NotSignedIn,
     TokenNotFound,
 )
+from headwater.accounts.identity import Identity, ensure_identity, find_identity
 from headwater.accounts.models import (
     AccessRequest,
     Account,
@@ -94,6 +95,7 @@ __all__ = [
     "Disabled",
     "GateClosed",
     "Hidden",
+    "Identity",
     "LastAdmin",
     "Member",
     "Namespace",
@@ -118,8 +120,10 @@ __all__ = [
     "create_person",
     "create_token",
     "ensure_first_admin_link",
+    "ensure_identity",
     "find_account",
     "find_by_prefix",
+    "find_identity",
     "find_request",
     "find_role",
     "get_account",

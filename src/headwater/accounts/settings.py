@@ -25,6 +25,18 @@ def _check_creates(value: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class IdentitySettings:
+    section: ClassVar[str] = ""
+
+    secret: str | None = setting(
+        None,
+        "What signs links and short-lived tokens, at least 32 characters; the same on every host. Without it: the file "
+        "`secret` of the data folder, or with PostgreSQL a secret kept there. Better given in the environment.",
+        check=lambda value: None if value is None or len(value) >= 32 else "the secret is shorter than 32 characters",
+    )
+
+
+@dataclass(frozen=True)
 class OidcSettings:
     section: ClassVar[str] = "oidc"
 

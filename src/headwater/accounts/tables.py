@@ -23,6 +23,16 @@ account = Table(
     sqlite_autoincrement=True,
 )
 
+# One row: which site this is. ``secret`` is kept here only where several hosts share it (else in the data folder).
+site_identity = Table(
+    "site_identity",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(64), nullable=False),
+    Column("secret", String(128)),  # in hexadecimal
+    CheckConstraint("one = 1", name="one_site"),
+)
+
 password = Table(
     "password",
     metadata,

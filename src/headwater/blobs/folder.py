@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headwater.blobs.errors import StorageFull, WorkFolderUnusable
-from headwater.blobs.sources import FileSource
+from headwater.blobs.sources import Extent, FileSource, feed
 from headwater.blobs.store import StoredObject
+from headwater.kernel import Sha256
 
 
 @contextmanager
@@ -33,6 +35,7 @@ class BlobFolder:
     """Files named by what they hold. ``root`` also has ``tmp/`` (same file system, so that rename is atomic)."""
 
     is_remote = False
+    multipart = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -40,6 +43,9 @@ class BlobFolder:
 
     def ensure(self) -> None:
         self.tmp.mkdir(parents=True, exist_ok=True)
+
+    def claim(self, site_id: str) -> None:
+        """The data folder is locked by the one server that uses it."""
 
     def path_of(self, key: str) -> Path:
         """For this folder's own work, and for tests; other code asks by key."""
@@ -125,6 +131,11 @@ class BlobFolder:
         finally:
             os.close(fd)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def digest_of(self, key: str) -> tuple[Sha256, int]:
+        hasher, path = hashlib.sha256(), self.path_of(key)
+        total = feed(hasher.update, [Extent(path, 0, path.stat().st_size)])
+        return Sha256(hasher.hexdigest()), total
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:

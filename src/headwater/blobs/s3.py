@@ -7,12 +7,15 @@ in ``StoreAway``. Lengths are checked here; digests by whoever knows them.
 from __future__ import annotations
 
 import email.utils
+import errno
+import hashlib
 import os
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,10 +30,12 @@ from headwater.blobs.presign import Signer
 from headwater.blobs.s3calls import Answer, S3Calls
 from headwater.blobs.settings import S3Settings
 from headwater.blobs.store import StoredObject
+from headwater.kernel import Sha256
 
 STEP_BYTES = 1 << 20  # of what is passed on to a client
 FETCH_BYTES = 8 << 20  # of what is fetched to a local file, and sent as one part
 FETCHES = 4  # at once, of one object
+AHEAD = 3  # blocks of an object that is read in order
 MAX_OBJECT_PARTS = 9000
 SITE_OBJECT = "headwater-site.json"
 MAX_SKEW_S = 14 * 60  # beyond a quarter of an hour stores refuse every signature
@@ -86,7 +91,7 @@ class S3Store:
         public = self._signer
         if settings.public_endpoint:
             public = Signer(settings.public_endpoint.rstrip("/"), *_facts(self._signer))
-        self.calls = S3Calls(self._signer, public, self._prefix, timeout_s=settings.timeout_s)
+        self.calls = S3Calls(self._signer, public, self._prefix, timeout_s=settings.timeout_s, direct=settings.direct)
         self._tmp = cache_dir / "tmp"
         self._cache = LocalCache(cache_dir / "objects", cache_bytes)
         self._store: Any = None
@@ -94,9 +99,8 @@ class S3Store:
         self._lock = threading.Lock()
 
     @property
-    def is_direct(self) -> bool:
-        """Whether clients are sent to the store itself."""
-        return self._settings.direct
+    def multipart(self) -> S3Calls:
+        return self.calls
 
     @property
     def tmp(self) -> Path:
@@ -222,10 +226,30 @@ class S3Store:
             except obstore.exceptions.BaseError:
                 size = self.size_of(key)  # a range past the end is an error to the store, and none to us
                 if size is None:
-                    raise FileNotFoundError(key) from None
+                    raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
                 if size >= end:
                     raise
                 return bytes(obstore.get_range(self._obstore(), key, start=start, end=size)) if size > start else b""
+
+    def digest_of(self, key: str) -> tuple[Sha256, int]:
+        size = self.size_of(key)
+        if size is None:
+            raise FileNotFoundError(errno.ENOENT, "no such object", key)
+        hasher, fetchers = hashlib.sha256(), self._fetchers()
+        ahead: deque[Future[bytes]] = deque()
+        starts = iter(range(0, size, FETCH_BYTES))
+        done = 0
+        while True:
+            while len(ahead) < AHEAD and (start := next(starts, None)) is not None:
+                ahead.append(fetchers.submit(self.read_range, key, start, min(start + FETCH_BYTES, size)))
+            if not ahead:
+                break
+            data = ahead.popleft().result()
+            hasher.update(data)
+            done += len(data)
+        if done != size:
+            raise ObjectDamaged(key)
+        return Sha256(hasher.hexdigest()), size
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
@@ -240,7 +264,7 @@ class S3Store:
             return
         size = self.size_of(key)
         if size is None:
-            raise FileNotFoundError(key)
+            raise FileNotFoundError(errno.ENOENT, "no such object", key)
         temporary = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         with refusing_when_full():
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -338,6 +362,8 @@ class S3Store:
 
         try:
             yield
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
         except (PermissionDeniedError, UnauthenticatedError) as exc:
             raise StoreAway("it refuses this server's keys") from exc
         except BaseError as exc:

@@ -17,25 +17,15 @@ from xml.etree import ElementTree as ET
 
 from headwater.blobs.errors import StoreAway
 from headwater.blobs.presign import Signer
+from headwater.blobs.store import OpenMultipart
 
 if TYPE_CHECKING:
     import httpx
 
 TRIES = 5
 LINK_S = 900
-MIN_PART_BYTES = 5 << 20  # of all parts but the last; a rule of S3
-MAX_PARTS = 10_000
 
 _ROUND_S = 300
-
-
-@dataclass(frozen=True)
-class OpenMultipart:
-    """A multipart upload that is neither completed nor aborted."""
-
-    key: str
-    upload_id: str
-    begun_at: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,8 @@ class Answer:
 class S3Calls:
     """``prefix`` is "" or ends with a slash; keys here are without it."""
 
-    def __init__(self, signer: Signer, public: Signer, prefix: str, *, timeout_s: float) -> None:
+    def __init__(self, signer: Signer, public: Signer, prefix: str, *, timeout_s: float, direct: bool = True) -> None:
+        self._direct = direct
         self._signer, self._public, self._prefix, self._timeout_s = signer, public, prefix, timeout_s
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
@@ -81,15 +72,12 @@ class S3Calls:
     def begin_multipart(self, key: str) -> str:
         return _find(self._xml(self.call("POST", key, query={"uploads": ""})), "UploadId")
 
-    def part_link(self, key: str, upload_id: str, number: int, *, expires_s: int) -> str:
+    def part_link(self, key: str, upload_id: str, number: int, *, expires_s: int) -> str | None:
+        if not self._direct:
+            return None
         return self.link("PUT", key, expires_s=expires_s, query={"partNumber": str(number), "uploadId": upload_id})
 
     def put_part(self, key: str, upload_id: str, number: int, path: Path) -> str:
-        """Send one part from here; returns the ETag that completes it.
-
-        Raises:
-            FileNotFoundError: there is no such upload, or no longer.
-        """
         answer = self.call("PUT", key, query={"partNumber": str(number), "uploadId": upload_id}, content=path)
         if answer.status == 404:
             raise FileNotFoundError(key)
@@ -97,7 +85,6 @@ class S3Calls:
         return answer.headers.get("etag", "")
 
     def complete_multipart(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> str:
-        """Make an object of parts (number, ETag). Returns "" or the store's word: NoSuchUpload, InvalidPart …"""
         root = ET.Element("CompleteMultipartUpload", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
         for number, etag in parts:
             part = ET.SubElement(root, "Part")

@@ -12,7 +12,7 @@ work on both:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,48 @@ class StoredObject:
     modified_at: float
 
 
+@dataclass(frozen=True)
+class OpenMultipart:
+    """A multipart upload that is neither completed nor aborted; ``begun_at`` in seconds since 1970."""
+
+    key: str
+    upload_id: str
+    begun_at: float
+
+
+class Multipart(Protocol):
+    """Objects whose parts others send, straight to the store. The only presigned writes there are."""
+
+    def begin_multipart(self, key: str) -> str:
+        """Returns the upload's id. Parts but the last have at least 5 MiB."""
+        ...
+
+    def part_link(self, key: str, upload_id: str, number: int, *, expires_s: int) -> str | None:
+        """Where a client may PUT one part, whose ``ETag`` completes it; None where clients do not reach the store."""
+        ...
+
+    def put_part(self, key: str, upload_id: str, number: int, path: Path) -> str:
+        """Send one part from here; returns its ETag.
+
+        Raises:
+            FileNotFoundError: there is no such upload, or no longer.
+        """
+        ...
+
+    def complete_multipart(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> str:
+        """Make an object of parts (number, ETag). Returns "" or the store's word: NoSuchUpload, InvalidPart …
+
+        What it holds is not proven by this: read it back before a row names it (storage rules, 3).
+        """
+        ...
+
+    def abort_multipart(self, key: str, upload_id: str) -> None: ...
+
+    def iter_multiparts(self) -> Iterator[OpenMultipart]:
+        """Those that are neither completed nor aborted."""
+        ...
+
+
 class BlobStore(Protocol):
     @property
     def is_remote(self) -> bool:
@@ -48,8 +90,21 @@ class BlobStore(Protocol):
         """A folder on this machine for what is being received or made; it exists."""
         ...
 
+    @property
+    def multipart(self) -> Multipart | None:
+        """None where there is no such thing."""
+        ...
+
     def ensure(self) -> None:
         """Make what is missing, or say what is wrong with the place; safe to repeat."""
+        ...
+
+    def claim(self, site_id: str) -> None:
+        """Note whose objects these are, where others could come to use them by mistake.
+
+        Raises:
+            StoreOfAnotherSite
+        """
         ...
 
     def temporary(self) -> AbstractContextManager[Path]:
@@ -85,6 +140,14 @@ class BlobStore(Protocol):
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end); fewer where the object ends before.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        ...
+
+    def digest_of(self, key: str) -> tuple[Sha256, int]:
+        """Read the whole of it: its sha256 and size.
 
         Raises:
             FileNotFoundError: there is no such object.

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from headwater.blobs import ByteSource, Extent, Piece
 from headwater.web.refusals import BadRange
 from headwater.web.site import Site
-from headwater.web.threads import in_thread
+from headwater.web.threads import run_in
 
 MAX_RANGES = 64  # after overlapping and touching ones are joined; Xet clients ask for a few
 MAX_RANGE_HEADER = 4096
@@ -62,6 +62,8 @@ class SourceResponse(Response):
         etag: with its quotes; strong, as ranges are checked against it.
         media_type: of the whole; several ranges are ``multipart/byteranges``.
         filename: for ``Content-Disposition``.
+        direct_s: where the bytes lie in a store that clients reach, send them there by a link that is good for so many
+            seconds. Pictures and films inside our pages come from here all the same: a page loads from nowhere else.
 
     Raises:
         BadRange: (when sent) no range asked for can be satisfied, or there are too many.
@@ -77,8 +79,10 @@ class SourceResponse(Response):
         media_type: str = "application/octet-stream",
         etag: str | None = None,
         filename: str | None = None,
+        direct_s: int | None = None,
     ) -> None:
         super().__init__(None, status, headers, None)
+        self._direct_s = direct_s
         del self.headers["content-length"]
         self._request = request
         self._source = source
@@ -95,6 +99,12 @@ class SourceResponse(Response):
         size = self._source.size_bytes
         if self._is_unchanged():
             self.status_code = 304
+            await self._send(scope, send, 0, [])
+            return
+        link = self._link()
+        if link is not None:
+            self.status_code = 302
+            self.headers["Location"] = link
             await self._send(scope, send, 0, [])
             return
         ranges = self._ranges(size)
@@ -129,6 +139,14 @@ class SourceResponse(Response):
 
         await self._send(scope, send, total, pieces())
 
+    def _link(self) -> str | None:
+        if self._direct_s is None or self.status_code != 200:
+            return None
+        if self._request.headers.get("sec-fetch-dest", "empty") not in ("empty", "document"):
+            return None
+        shown = self.headers.get("content-disposition")
+        return self._source.signed_url(expires_s=self._direct_s, disposition=shown, media_type=self._media_type)
+
     def _is_unchanged(self) -> bool:
         asked = self._request.headers.get("if-none-match")
         if asked is None or self._etag is None or self.status_code != 200:
@@ -160,11 +178,11 @@ class SourceResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] == "HEAD" or not count:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif "headwater.pieces" in scope.get("extensions", {}):
+        elif self._source.is_local and "headwater.pieces" in scope.get("extensions", {}):
             await send({"type": "headwater.pieces", "pieces": pieces, "count": count})
         else:
             blocks = read_blocks(pieces)
-            while block := await in_thread(next, blocks, b""):
+            while block := await run_in("act" if self._source.is_local else "store", next, blocks, b""):
                 await send({"type": "http.response.body", "body": block, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

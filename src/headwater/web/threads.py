@@ -14,7 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Acts are short, bodies last as long as their sender does: each kind has threads of its own, and more of a kind wait.
-SIZES = {"act": 16, "body": 32, "probe": 4}
+SIZES = {"act": 16, "body": 32, "store": 16, "probe": 4}
 
 _pools: dict[str, ThreadPoolExecutor] = {}
 _lock = threading.Lock()

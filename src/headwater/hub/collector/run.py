@@ -30,6 +30,7 @@ CONDEMNED_GRACE = timedelta(days=1)  # from "nobody may read this" to the end
 PROMISE = timedelta(days=28)  # clients rely on a xorb for 21 days after they last heard of it
 TEMPORARY_GRACE = timedelta(days=1)
 PARTS_GRACE = timedelta(days=7)
+MULTIPART_GRACE = timedelta(days=2)  # their links are good for one
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.(\d+))?(?:\.(?:raw|idx))?")
 
@@ -95,6 +96,7 @@ def collect(site: Site, *, now: datetime) -> Report:
         _end_xorbs(site, done, now)
         _sweep_temporary(site, done, now)
         _sweep_orphans(site, done, now)
+        _abort_multiparts(site, now)
         site.db.write(keep_report, asdict(done))
     return done
 
@@ -159,6 +161,16 @@ def _sweep_orphans(site: Site, done: Report, now: datetime) -> None:
                     if found is not None and found.modified_at < before and _orphans(site, kind, [key]):
                         done.bytes_freed += site.blobs.delete(key)
                         done.orphans_removed += 1
+
+
+def _abort_multiparts(site: Site, now: datetime) -> None:
+    """Uploads in parts that went straight to the store, and that nobody completed."""
+    if site.blobs.multipart is None:
+        return
+    before = (now - MULTIPART_GRACE).timestamp()
+    for begun in site.blobs.multipart.iter_multiparts():
+        if begun.begun_at < before:
+            site.blobs.multipart.abort_multipart(begun.key, begun.upload_id)
 
 
 def _orphans(site: Site, kind: str, keys: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -123,6 +124,41 @@ def place_plain(
                 continue  # it lay there as an orphan, and a sweep came between
             if site.db.write(_record, actor, repo_id, found, size_bytes=total, generation=generation, now=utcnow()):
                 return found
+
+
+def new_generation() -> int:
+    """Of a key that nobody else writes: for bytes that lie under their final key before they are verified."""
+    return secrets.randbits(48) | 1 << 48
+
+
+def place_verified(site: Site, actor: Actor, repo_id: RepoId, sha256: Sha256, size_bytes: int, generation: int) -> None:
+    """Commit the row and the actor's claim of an object that lies under its key and was read back.
+
+    If the digest has come another way meanwhile, that one stays and this object goes.
+
+    Raises:
+        FileNotFoundError: it is not there any more.
+    """
+    key = blob_key(sha256, generation)
+    with placing(site.db):
+        if not site.blobs.exists(key):
+            raise FileNotFoundError(key)
+        is_used = site.db.write(
+            _record_verified, actor, repo_id, sha256, size_bytes=size_bytes, generation=generation, now=utcnow()
+        )
+    if not is_used:
+        site.blobs.delete(key)
+
+
+def _record_verified(
+    tx: Tx, actor: Actor, repo_id: RepoId, sha256: Sha256, *, size_bytes: int, generation: int, now: datetime
+) -> bool:
+    found = store.find_blobs(tx, [sha256]).get(sha256)
+    if found is None or not found.is_stored:
+        ensure_blob(tx, sha256, size_bytes, layout="plain", xet_hash=None, generation=generation, now=now)
+    store.insert_claim(tx, repo_id, sha256, actor, now)
+    store.revive(tx, [sha256])
+    return found is None or not found.is_stored or found.generation == generation
 
 
 def put_in_place(blobs: BlobStore, temporary: Path, key: str) -> None:

@@ -162,6 +162,13 @@ def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     return XetSource(terms, blobs, {name: payload_key(name, n) for name, n in generations.items()})
 
 
+def direct_link(blobs: BlobStore, found: Blob, *, expires_s: int) -> str | None:
+    """Where clients fetch the plain bytes straight from the store; None where they pass through this server."""
+    if not blobs.is_remote or found.layout != "plain":
+        return None
+    return blobs.signed_url(blob_key(found.sha256, found.generation), expires_s=expires_s)
+
+
 def payload_key(name: XetHash, generation: int = 0) -> str:
     """Where the raw payload of a xorb lies; its index lies beside it as ``.idx``."""
     tail = f".{generation}" if generation else ""

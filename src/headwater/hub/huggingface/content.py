@@ -33,6 +33,7 @@ EXPANDED_PAGE = 50
 COMMITS_PAGE = 50
 MAX_PATHS = 1000
 PATHS_BYTES = 4 << 20
+LINK_S = 3600  # of a file in an object store; a client that breaks off goes on by the same link
 
 # What a browser may show as it is: nothing of these can run a script. SVG is sandboxed by the policy that every answer
 # with a stranger's bytes carries. Anything else goes out as plain text or as bytes to be saved.
@@ -141,7 +142,12 @@ async def resolve(request: Request) -> Response:
             api = f"{site.base_url}/api/{found.repo.kind.plural}/{found.repo.name}"
             headers["Link"] = f'<{api}/xet-read-token/{found.commit}>; rel="xet-auth"'
     return web.SourceResponse(
-        request, found.source, headers=headers, media_type=_media_type(values["path"], found), etag=f'"{found.etag}"'
+        request,
+        found.source,
+        headers=headers,
+        media_type=_media_type(values["path"], found),
+        etag=f'"{found.etag}"',
+        direct_s=LINK_S,
     )
 
 

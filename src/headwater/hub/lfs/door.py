@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from headwater import web
 from headwater.hub.huggingface import errors as hf_errors
@@ -14,13 +16,14 @@ from headwater.hub.lfs import service
 from headwater.hub.lfs.errors import BadLfsRequest, LocksNotServed
 from headwater.hub.lfs.service import Answered, Batch, Wanted
 from headwater.hub.models import RepoKind, RepoName
-from headwater.kernel import HeadwaterError, Kind, to_iso, utcnow
+from headwater.kernel import HeadwaterError, Kind, Sha256, to_iso, utcnow
 from headwater.web import Access, Route
 from headwater.web.threads import run_in
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 MAX_BATCH_BYTES = 1 << 20
 MAX_COMPLETION_BYTES = 1 << 20
+PATIENCE_S = 15.0
 
 
 async def batch(request: Request) -> Response:
@@ -81,7 +84,7 @@ async def put_object(request: Request) -> Response:
 async def get_object(request: Request) -> Response:
     """``GET /lfs/objects/{link}``, with ranges."""
     source, digest = await web.in_thread(service.open_object, request.state.site, request.path_params["link"])
-    return web.SourceResponse(request, source, etag=f'"{digest}"')
+    return web.SourceResponse(request, source, etag=f'"{digest}"', direct_s=service.LINK_S)
 
 
 async def put_part(request: Request) -> Response:
@@ -95,8 +98,25 @@ async def complete(request: Request) -> Response:
     """``POST /lfs/uploads/{link}`` ``{"oid", "parts": [{"partNumber", "etag"}]}``."""
     body = await web.read_json_object(request, limit_bytes=MAX_COMPLETION_BYTES)
     link = request.path_params["link"]
-    digest = await run_in("body", service.complete_upload, request.state.site, link, body.get("oid"), body.get("parts"))
-    return _json({"oid": digest})
+    reading = asyncio.ensure_future(
+        run_in("body", service.complete_upload, request.state.site, link, body.get("oid"), body.get("parts"))
+    )
+    # Reading a large object back takes longer than proxies wait for an answer. Clients look at the status alone, and ask
+    # ``verify`` afterwards, which tells whether it went well.
+    await asyncio.wait({reading}, timeout=PATIENCE_S)
+    if reading.done():
+        return _json({"oid": reading.result()})
+    return StreamingResponse(_while_reading(reading), media_type=MEDIA_TYPE)
+
+
+async def _while_reading(reading: asyncio.Future[Sha256]) -> AsyncIterator[bytes]:
+    while not reading.done():
+        yield b" "
+        await asyncio.wait({reading}, timeout=PATIENCE_S)
+    try:
+        yield orjson.dumps({"oid": reading.result()})
+    except HeadwaterError as error:
+        yield orjson.dumps({"message": error.message, "code": error.code})
 
 
 async def verify(request: Request) -> Response:

@@ -18,7 +18,7 @@ from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.blobs import ByteSource, SizeMismatch, StorageFull
+from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Tx
 from headwater.hub import access, files, signing
@@ -39,8 +39,11 @@ DOWNLOAD = "lfs download"
 
 UPLOAD_LIFETIME = timedelta(hours=24)
 DOWNLOAD_LIFETIME = timedelta(hours=1)
+LINK_S = 600  # of an object in a store, when one of our own links is followed
 MAX_OBJECTS = 1000  # huggingface_hub sends at most 256, git-lfs 100
 MAX_PARTS = 1000
+
+MIN_STORE_PART_BYTES = 5 << 20  # a rule of S3, for all parts but the last
 
 _READ_BYTES = 512 << 10
 
@@ -162,14 +165,24 @@ class _Links:
 
     def _in_parts(self, wanted: Wanted) -> Link:
         part_size = max(self.settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
+        multipart, key, generation = self._site.blobs.multipart, "", 0
+        if multipart is None:
+            upload_id = secrets.token_hex(16)
+        else:
+            part_size = max(part_size, MIN_STORE_PART_BYTES)
+            generation = placing.new_generation()
+            key = blob_key(Sha256(wanted.oid), generation)
+            upload_id = multipart.begin_multipart(key)
         count = -(-wanted.size_bytes // part_size)
-        upload_id = secrets.token_hex(16)
         header = {"chunk_size": str(part_size)}
         for number in range(1, count + 1):
             offset = (number - 1) * part_size
             size = min(part_size, wanted.size_bytes - offset)
-            header[f"{number:05d}"] = self._sign("parts", PART, [upload_id, number, offset, size])
-        facts = [self._facts, wanted.oid, wanted.size_bytes, upload_id, count]
+            href = None
+            if multipart is not None:
+                href = multipart.part_link(key, upload_id, number, expires_s=int(UPLOAD_LIFETIME.total_seconds()))
+            header[f"{number:05d}"] = href or self._sign("parts", PART, [upload_id, number, offset, size, key])
+        facts = [self._facts, wanted.oid, wanted.size_bytes, upload_id, count, generation]
         return Link(self._sign("uploads", COMPLETE, facts), header)
 
     def _sign(self, word: str, purpose: str, facts: list[Any]) -> str:
@@ -191,14 +204,17 @@ def plan_download(
         found = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
         valid = [Sha256(w.oid) for w in wanted if _is_digest(w.oid)]
         readable = files_store.find_rights(tx, found.id, valid).keys()
-        sizes = files.blob_sizes(tx, readable)
+        stored = {d: b for d, b in files_store.find_blobs(tx, readable).items() if b.is_stored}
     for one in wanted:
-        if one.oid not in sizes:
+        blob = stored.get(Sha256(one.oid))
+        if blob is None:
             answers.append(Answered(one, {}, "Object does not exist on the server"))
             continue
-        text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
-        real = replace(one, size_bytes=sizes[Sha256(one.oid)])
-        answers.append(Answered(real, {"download": Link(f"{site.base_url}/lfs/objects/{text}")}))
+        href = files.direct_link(site.blobs, blob, expires_s=int(DOWNLOAD_LIFETIME.total_seconds()))
+        if href is None:
+            text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
+            href = f"{site.base_url}/lfs/objects/{text}"
+        answers.append(Answered(replace(one, size_bytes=blob.size_bytes), {"download": Link(href)}))
     return Batch(answers, "basic", expires_at)
 
 
@@ -249,9 +265,11 @@ def receive_part(site: Site, link: str, body: BodyReader) -> str:
     Raises:
         BadSignature, SizeMismatch, StorageFull
     """
-    upload_id, number, offset, size_bytes = signing.verify(site.secret, PART, link)
+    upload_id, number, offset, size_bytes, key = signing.verify(site.secret, PART, link)
     if body.size_bytes is not None and body.size_bytes != size_bytes:
         raise SizeMismatch(size_bytes, body.size_bytes)
+    if key:
+        return _pass_part_on(site, key, upload_id, number, size_bytes, body)
     path = _parts_path(site, upload_id)
     try:
         with refusing_when_full():
@@ -268,6 +286,20 @@ def receive_part(site: Site, link: str, body: BodyReader) -> str:
         path.unlink(missing_ok=True)
         raise
     return _etag(site, upload_id, number)
+
+
+def _pass_part_on(site: Site, key: str, upload_id: str, number: int, size_bytes: int, body: BodyReader) -> str:
+    """A part of a multipart upload of the object store, from a client that does not reach that."""
+    if site.blobs.multipart is None:
+        raise PartsMissing
+    with site.blobs.temporary() as path:
+        _, total = files.write_hashed(path, body.read_into, limit_bytes=size_bytes)
+        if total != size_bytes:
+            raise SizeMismatch(size_bytes, total)
+        try:
+            return site.blobs.multipart.put_part(key, upload_id, number, path)
+        except FileNotFoundError as exc:
+            raise PartsMissing from exc
 
 
 def _write_at(fd: int, offset: int, size_bytes: int, body: BodyReader) -> None:
@@ -292,13 +324,17 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
         PartsStillArriving: a part is being written this moment.
         DigestMismatch: the whole is not what was announced; nothing stays.
     """
-    facts, signed_oid, size_bytes, upload_id, count = signing.verify(site.secret, COMPLETE, link)
+    facts, signed_oid, size_bytes, upload_id, count, generation = signing.verify(site.secret, COMPLETE, link)
     grant, claimed = RepoGrant.from_facts(facts), Sha256(signed_oid)
     if oid != claimed:
         raise BadLfsRequest(f"this upload is of {claimed}")
     if site.db.read(_is_here, grant, claimed):
         return claimed
-    _require_parts(site, upload_id, count, parts)
+    given = _read_parts(parts)
+    if generation:
+        _complete_in_store(site, grant, claimed, size_bytes, upload_id, count, generation, given)
+        return claimed
+    _require_parts(site, upload_id, count, given)
     path = _parts_path(site, upload_id)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -323,7 +359,37 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
     return claimed
 
 
-def _require_parts(site: Site, upload_id: str, count: int, parts: object) -> None:
+def _complete_in_store(
+    site: Site,
+    grant: RepoGrant,
+    claimed: Sha256,
+    size_bytes: int,
+    upload_id: str,
+    count: int,
+    generation: int,
+    given: dict[int, str],
+) -> None:
+    """Its key is this upload's alone, so that nobody sees what lies there before it has been read back."""
+    multipart, key = site.blobs.multipart, blob_key(claimed, generation)
+    if multipart is None or any(number not in given for number in range(1, count + 1)):
+        raise PartsMissing
+    word = multipart.complete_multipart(key, upload_id, [(number, given[number]) for number in range(1, count + 1)])
+    if word not in ("", "NoSuchUpload"):
+        raise PartsMissing
+    try:  # no such upload: completed by an earlier try of the same request, or given up
+        found, total = site.blobs.digest_of(key)
+    except FileNotFoundError as exc:
+        raise PartsMissing from exc
+    if (found, total) != (claimed, size_bytes):
+        site.blobs.delete(key)
+        raise SizeMismatch(size_bytes, total) if total != size_bytes else DigestMismatch(claimed, found)
+    try:
+        placing.place_verified(site, grant.actor, grant.repo_id, claimed, size_bytes, generation)
+    except FileNotFoundError as exc:
+        raise PartsMissing from exc
+
+
+def _read_parts(parts: object) -> dict[int, str]:
     if not isinstance(parts, list) or len(parts) > MAX_PARTS:
         raise BadLfsRequest("`parts` is not a list of parts")
     given = {}
@@ -331,6 +397,10 @@ def _require_parts(site: Site, upload_id: str, count: int, parts: object) -> Non
         if not isinstance(part, dict) or not isinstance(part.get("partNumber"), int):
             raise BadLfsRequest("a part has no `partNumber`")
         given[part["partNumber"]] = str(part.get("etag"))
+    return given
+
+
+def _require_parts(site: Site, upload_id: str, count: int, given: dict[int, str]) -> None:
     for number in range(1, count + 1):
         if not hmac.compare_digest(given.get(number, "").encode(), _etag(site, upload_id, number).encode()):
             raise PartsMissing

@@ -14,7 +14,7 @@ blob = Table(
     Column("layout", String(8), nullable=False),
     Column("xet_hash", String(64), index=True),  # also for plain files, once known
     Column("state", String(12), nullable=False),
-    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("condemned_at", UtcDateTime),
     CheckConstraint("layout in ('plain', 'xet')", name="known_layout"),

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("layout", sa.String(length=8), nullable=False),
         sa.Column("xet_hash", sa.String(length=64), nullable=True),
         sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("generation", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("condemned_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("layout in ('plain', 'xet')", name=op.f("ck_blob_known_layout")),
@@ -138,6 +138,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_sign_in_failure")),
     )
     op.create_index(op.f("ix_sign_in_failure_expires_at"), "sign_in_failure", ["expires_at"], unique=False)
+    op.create_table(
+        "site_identity",
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("secret", sa.String(length=128), nullable=True),
+        sa.CheckConstraint("one = 1", name=op.f("ck_site_identity_one_site")),
+        sa.PrimaryKeyConstraint("one", name=op.f("pk_site_identity")),
+    )
     op.create_table(
         "site_setting",
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -344,7 +352,13 @@ def upgrade() -> None:
         ["kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"],
         unique=False,
     )
-    op.create_index("ix_repository_owner", "repository", ["owner_id", "kind"], unique=False)
+    op.create_index("ix_repository_deleted", "repository", ["deleted_at"], unique=False)
+    op.create_index(
+        "ix_repository_owner",
+        "repository",
+        ["owner_id", "kind", "updated_at", "id", "is_private", "deleted_at"],
+        unique=False,
+    )
     op.create_table(
         "session",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -563,6 +577,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pack")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_pack_retired", "pack", ["retired_at"], unique=False)
     op.create_index("uq_pack_repo_name", "pack", ["repo_id", "name"], unique=True)
     op.create_table(
         "ref",
@@ -583,6 +598,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", "account_id", name=op.f("pk_repo_like")),
     )
     op.create_index("ix_repo_like_account", "repo_like", ["account_id", "created_at"], unique=False)
+    op.create_index("ix_repo_like_created", "repo_like", ["created_at", "repo_id"], unique=False)
     op.create_table(
         "repository_name",
         sa.Column("kind", sa.String(length=8), nullable=False),
