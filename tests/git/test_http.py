@@ -299,6 +299,36 @@ def test_a_pull_request_is_pushed_to_by_its_author_only(live_app, clone):
     refused(folder, bob, f":{ref}", said="opened and closed on their page")
 
 
+def test_a_pull_request_whose_commits_are_pushed_to_the_branch_is_merged(live_app, clone):
+    name, folder = clone
+    hf = live_app.hf("bob")
+    reached = hf.create_pull_request(name, title="reaches main")
+    other = hf.create_pull_request(name, title="does not")
+    empty = hf.create_pull_request(name, title="nothing in it")
+    start = git("rev-parse", "HEAD", cwd=folder).stdout.strip()
+    bob = address(live_app, name, "bob")
+    commit_files(folder, {"other": b"1"})
+    git("push", "-q", bob, f"HEAD:refs/pr/{other.num}", cwd=folder)
+    git("reset", "-q", "--hard", start, cwd=folder)
+    head = commit_files(folder, {"proposal": b"1"})
+    git("push", "-q", bob, f"HEAD:refs/pr/{reached.num}", cwd=folder)
+    tip = commit_files(folder, {"and": b"more"})
+    git("push", "-q", "origin", "HEAD:refs/heads/elsewhere", cwd=folder)
+    git("push", "-q", "origin", "HEAD:main", cwd=folder)
+
+    def details(pull):
+        return hf.get_discussion_details(name, pull.num)
+
+    wait_for(lambda: details(reached).status == "merged", what="the pull request to be marked")
+    assert details(reached).merge_commit_oid == tip
+    assert details(reached).events[-1].author == "ada"
+    assert details(other).status == details(empty).status == "draft"
+    page = httpx.get(f"{live_app.url}/{name}/discussions/{reached.num}")
+    assert head[:7] in page.text
+    done = git("push", bob, f"HEAD:refs/pr/{reached.num}", cwd=folder, check=False)
+    assert done.returncode != 0
+
+
 def test_moved_repositories_lead_on(live_app, clone, tmp_path):
     name, folder = clone
     live_app.hf("ada").move_repo(name, "ada/moved-elsewhere")

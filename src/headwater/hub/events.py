@@ -17,6 +17,7 @@ SETTLE_S = 1.0  # commits come in bursts; readers of a lagging index are answere
 MERGE_PACKS = "hub.merge_packs"
 PRUNE_REPOSITORY = "hub.prune_repository"
 COLLECT_BYTES = "hub.collect_bytes"
+MARK_MERGED = "hub.mark_merged"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class RefMove:
 def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now: datetime) -> None:
     """Called by ``git.publish`` once the refs are moved; ``repo`` is as it was before."""
     from headwater.hub.community import pull_requests_moved, queue_webhooks
+    from headwater.hub.community.reaching import look_later
 
     default_ref = f"refs/heads/{repo.default_branch}"
     if any(move.ref == default_ref for move in moves):
@@ -39,6 +41,9 @@ def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now
     if heads:
         queue.put(tx, BUILD_LAST_CHANGED, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=now)
     pull_requests_moved(tx, actor, repo, moves, now)
+    for move in moves:
+        if move.new is not None and move.ref.startswith("refs/heads/"):
+            look_later(tx, actor, repo.id, move.ref, move.old, now)
     queue_webhooks(
         tx,
         repo,

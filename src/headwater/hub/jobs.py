@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from headwater.hub.events import BUILD_LAST_CHANGED, COLLECT_BYTES, INDEX_REPOSITORY, MERGE_PACKS, PRUNE_REPOSITORY
+from headwater.hub.events import BUILD_LAST_CHANGED, COLLECT_BYTES, INDEX_REPOSITORY, MARK_MERGED, MERGE_PACKS, PRUNE_REPOSITORY
 from headwater.queue import Handler
 from headwater.web.site import Site
 
@@ -29,6 +29,7 @@ HANDLERS: dict[str, Handler] = {
     BUILD_LAST_CHANGED: _late("git.lastchanged", "build_last_changed"),
     MERGE_PACKS: _late("git.collector", "merge_packs"),
     PRUNE_REPOSITORY: _late("git.collector", "run_prune"),
+    MARK_MERGED: _late("community.reaching", "mark_merged"),
     COLLECT_BYTES: _late("collector", "run_asked"),
 }
 
