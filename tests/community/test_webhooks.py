@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import socket
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater import accounts, queue
+from headwater.accounts.service import organisations
 from headwater.hub.community import deliveries, discussions, outbound, pulls, webhooks
 from headwater.hub.community.errors import AddressRefused, BadWebhook, WebhookNotFound
 from headwater.hub.community.outbound import Allowed, is_public
@@ -23,7 +25,7 @@ from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.jobs import OUTBOUND_HANDLERS
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.repos import service as repos
-from headwater.kernel import SYSTEM, Settings
+from headwater.kernel import SYSTEM, Grant, Settings, TokenLimits
 from tests.community.conftest import NOW, World
 from tests.servers.receiver import Receiver
 
@@ -51,6 +53,47 @@ def listening(world: World, receiver: Receiver) -> World:
 def listen(world: World, name: str, url: str, *, watched=(("user", "ada"),), secret=SECRET, domains=None):
     fields = WebhookFields(url=url, watched=watched, secret=secret, domains=domains)
     return world.site.db.write(webhooks.create_webhook, world.person(name), fields, now=NOW)
+
+
+def test_a_webhook_made_by_a_fine_grained_token_hears_what_that_may_read(listening: World, receiver: Receiver):
+    ada = listening.person("ada")
+    secrets = [listening.repo(f"ada/secret{n}", is_private=True) for n in range(2)]
+    grants = (Grant("write", account_id=ada.account_id),)
+    narrow = replace(ada, limits=TokenLimits(1, "narrow", "fine", (*grants, Grant("read", repo_id=secrets[0].id))))
+    none = replace(ada, limits=TokenLimits(2, "none", "fine", (Grant("write", repo_id=secrets[0].id),)))
+    write = listening.site.db.write
+    fields = WebhookFields(url=receiver.url, watched=(("user", "ada"),))
+
+    def heard(hook) -> int:
+        before = len(listening.site.db.read(webhooks.list_deliveries, ada, hook.public_id))
+        for n in range(2):
+            name = RepoName("ada", f"secret{n}")
+            write(discussions.open_discussion, ada, MODEL, name, title="A question", body="text", now=NOW)
+        return len(listening.site.db.read(webhooks.list_deliveries, ada, hook.public_id)) - before
+
+    whole = write(webhooks.create_webhook, ada, fields, now=NOW)
+    assert heard(whole) == 2
+    own = write(webhooks.create_webhook, narrow, fields, now=NOW)
+    assert heard(own) == 2  # its grant on the account reaches both
+    with pytest.raises(accounts.NotAllowed):
+        write(webhooks.create_webhook, none, fields, now=NOW)
+    org = listening.site.db.read(accounts.find_account, "lab")
+    if org is None:
+        write(organisations.create_organisation, SYSTEM, "lab", owner="ada", now=NOW)
+    hidden = listening.repo("lab/hidden", is_private=True)
+    lab = write(webhooks.create_webhook, ada, replace(fields, watched=(("org", "lab"),)), now=NOW)
+
+    def told() -> int:
+        before = len(listening.site.db.read(webhooks.list_deliveries, ada, lab.public_id))
+        write(discussions.open_discussion, ada, MODEL, hidden.name, title="A question", body="text", now=NOW)
+        return len(listening.site.db.read(webhooks.list_deliveries, ada, lab.public_id)) - before
+
+    assert told() == 1
+    # Led elsewhere by a token that may not read lab's, it hears nothing of lab's any more; by ada herself, again.
+    write(webhooks.update_webhook, narrow, lab.public_id, WebhookFields(url=receiver.url))
+    assert told() == 0
+    write(webhooks.update_webhook, ada, lab.public_id, WebhookFields(url=receiver.url))
+    assert told() == 1
 
 
 def open_one(world: World, actor="ada", title="A question"):

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from headwater.hub.models import RepoKind, RepoName
-from headwater.kernel import AccountId, CommitId, RepoId
+from headwater.kernel import AccountId, CommitId, Grant, RepoId
 
 
 class Status(Enum):
@@ -172,6 +172,9 @@ class Webhook:
     is_disabled: bool
     n_failures: int
     created_at: datetime
+    grants: tuple[Grant, ...] | None = (
+        None  # of the fine-grained token it was made or last changed with; None: no bounds
+    )
 
 
 @dataclass(frozen=True)

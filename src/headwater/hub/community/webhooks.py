@@ -16,7 +16,7 @@ from headwater.hub.community.errors import BadWebhook, LimitReached, WebhookNotF
 from headwater.hub.community.models import Delivery, Discussion, Event, Watched, Webhook
 from headwater.hub.community.store import webhooks as store
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.kernel import AccountId, Actor
+from headwater.kernel import AccountId, Actor, Grant, TokenLimits
 
 SEND_WEBHOOK = "hub.send_webhook"
 
@@ -56,6 +56,7 @@ def create_webhook(tx: Tx, actor: Actor, fields: WebhookFields, *, now: datetime
         secret=_check_secret(fields.secret),
         domains=_check_domains(DOMAINS if fields.domains is None else fields.domains),
         watched=_resolve(tx, actor, fields.watched or ()),
+        grants=_grants_of(actor),
         now=now,
     )
 
@@ -70,6 +71,9 @@ def update_webhook(tx: Tx, actor: Actor, public_id: str, fields: WebhookFields) 
         values["secret"] = _check_secret(fields.secret)
     if fields.domains is not None:
         values["domains"] = list(_check_domains(fields.domains))
+    if fields.url is not None or fields.watched is not None or _grants_of(actor) is not None:
+        # Who sets where it goes, or what it hears, answers for both: a fine-grained token cannot lead a wider one's away.
+        values["grants"] = store.pack_grants(_grants_of(actor))
     if values:
         store.update_webhook(tx, hook.id, **values)
     if fields.watched is not None:
@@ -125,7 +129,7 @@ def announce(
 ) -> None:
     """Put an event into the post of everyone who listens, in the transaction of the act itself.
 
-    Someone who listens to a repository that they may not read (any more) hears nothing.
+    Someone who listens to a repository that they, or the token their webhook was made with, may not read hears nothing.
 
     Args:
         action: "create", "delete", "update" or "move".
@@ -146,7 +150,8 @@ def announce(
     owners = accounts.get_accounts(tx, {hook.account_id for hook in listening})
     for hook in listening:
         owner = owners[hook.account_id]
-        reader = Actor(account_id=owner.id, name=owner.name, is_site_admin=owner.is_site_admin)
+        limits = None if hook.grants is None else TokenLimits(0, "of a webhook", "fine", hook.grants)
+        reader = Actor(account_id=owner.id, name=owner.name, is_site_admin=owner.is_site_admin, limits=limits)
         if owner.suspended_at is None and accounts.allows(tx, reader, Action.READ, on=repo.resource):
             _post(tx, hook, f"{scope} {action}", told, now=now)
 
@@ -191,6 +196,11 @@ def _owner(tx: Tx, actor: Actor) -> AccountId:
         raise accounts.NotSignedIn
     accounts.require(tx, actor, Action.CREATE_REPOSITORY, on=accounts.Resource(owner_id=actor.account_id))
     return actor.account_id
+
+
+def _grants_of(actor: Actor) -> tuple[Grant, ...] | None:
+    """What bounds a webhook that ``actor`` makes; None for whoever is bound by their own rights only."""
+    return actor.limits.grants if actor.limits is not None and actor.limits.role == "fine" else None
 
 
 def _get(tx: Tx, owner: AccountId, public_id: str) -> Webhook:

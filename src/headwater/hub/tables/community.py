@@ -127,6 +127,7 @@ webhook = Table(
     Column("url", Text, nullable=False),
     Column("secret", Text),
     Column("domains", JsonText, nullable=False),
+    Column("grants", JsonText),  # of the fine-grained token that it was made with: it hears no more than that may read
     Column("is_disabled", Boolean, nullable=False, server_default="0"),
     Column("n_failures", Integer, nullable=False, server_default="0"),  # in a row
     Column("created_at", UtcDateTime, nullable=False),

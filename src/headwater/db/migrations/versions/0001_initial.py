@@ -400,6 +400,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("secret", sa.Text(), nullable=True),
         sa.Column("domains", sa.Text(), nullable=False),
+        sa.Column("grants", sa.Text(), nullable=True),
         sa.Column("is_disabled", sa.Boolean(), server_default="0", nullable=False),
         sa.Column("n_failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

@@ -18,7 +18,7 @@ from headwater.hub.community.store.discussions import new_public_id
 from headwater.hub.models import Repository
 from headwater.hub.tables.community import webhook, webhook_delivery, webhook_watch
 from headwater.hub.tables.repositories import repository
-from headwater.kernel import AccountId
+from headwater.kernel import AccountId, Grant
 
 # Built once: every commit asks, and building a statement costs more than running it.
 _WATCHING = prepared(
@@ -44,6 +44,7 @@ def insert_webhook(
     secret: str | None,
     domains: Sequence[str],
     watched: Iterable[Watched],
+    grants: Sequence[Grant] | None,
     now: datetime,
 ) -> Webhook:
     row = tx.execute(
@@ -54,12 +55,18 @@ def insert_webhook(
             url=url,
             secret=secret,
             domains=list(domains),
+            grants=pack_grants(grants),
             created_at=now,
         )
         .returning(webhook)
     ).one()
     set_watched(tx, row.id, watched)
     return _webhooks(tx, [row])[0]
+
+
+def pack_grants(grants: Sequence[Grant] | None) -> list[list[Any]] | None:
+    """As they lie in the row."""
+    return None if grants is None else [[grant.action, grant.account_id, grant.repo_id] for grant in grants]
 
 
 def set_watched(tx: Tx, webhook_id: int, watched: Iterable[Watched]) -> None:
@@ -221,6 +228,7 @@ def _webhooks(tx: Tx, rows: Iterable[Row[Any]]) -> list[Webhook]:
             is_disabled=bool(row.is_disabled),
             n_failures=row.n_failures,
             created_at=row.created_at,
+            grants=None if row.grants is None else tuple(Grant(*grant) for grant in row.grants),
         )
         for row in rows
     ]
