@@ -150,7 +150,8 @@ class _Psycopg(Driver):
             return found
 
 
-DRIVER = _Psycopg(PostgresqlDialect(dbapi=psycopg, paramstyle="format"), psycopg.Error)  # type: ignore[no-untyped-call]
+_FLOAT8 = 701
+DRIVER = _Psycopg(PostgresqlDialect(dbapi=psycopg, paramstyle="format"), psycopg.Error, _FLOAT8)  # type: ignore[no-untyped-call]
 
 
 # ---- connections

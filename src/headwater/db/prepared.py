@@ -27,9 +27,10 @@ _Convert = Callable[[Any], Any]
 class Driver:
     """What statements are translated for: SQLAlchemy's dialect, and the driver's base error."""
 
-    def __init__(self, dialect: Dialect, error: type[Exception]) -> None:
+    def __init__(self, dialect: Dialect, error: type[Exception], coltype: int | None = None) -> None:
         self.dialect = dialect
         self.error = error
+        self.coltype = coltype  # what SQLAlchemy's numbers are told that the driver gives
 
     def translated(self, exc: BaseException, sql: str) -> BaseException:
         """A driver's error as SQLAlchemy raises it."""
@@ -138,7 +139,7 @@ class _Text:
         self.columns = [column.key for column in columns]
         make = namedtuple("Row", self.columns, rename=True)  # type: ignore[misc]  # noqa: PYI024
         self._make = make._make
-        found = [_impl(column.type, dialect).result_processor(dialect, None) for column in columns]
+        found = [_impl(column.type, dialect).result_processor(dialect, driver.coltype) for column in columns]
         self._converts = [(at, convert) for at, convert in enumerate(found) if convert is not None]
 
     def bind(self, values: Values) -> list[Any]:
