@@ -21,6 +21,8 @@ COMMANDS = {
     "org": ("headwater.accounts.cli:org", "Organisations and their members."),
     "token": ("headwater.accounts.cli:token", "Access tokens."),
     "repo": ("headwater.hub.cli:repo", "Repositories."),
+    "backup": ("headwater.cli.backup:backup", "Copy the whole site into a folder."),
+    "restore": ("headwater.cli.backup:restore", "Make a site out of a backup."),
     "collector": ("headwater.hub.cli_collector:collector", "Removing bytes that nobody may read any more."),
 }
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from typing import Any
 
 import orjson
 import structlog
+
+from headwater.kernel import metrics
+
+_LINES = metrics.counter("headwater_log_lines_total", "Lines of the log, by level.", "level")
+_OF_LEVEL = {level: _LINES.of(level) for level in ("debug", "info", "warning", "error", "critical")}
+_BYTES = metrics.counter("headwater_log_bytes_total", "Bytes written to the log.").of()
 
 
 def configure_logging(level: str = "info") -> None:
@@ -17,6 +24,8 @@ def configure_logging(level: str = "info") -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if not sys.stderr.isatty():
+        shared.append(_HostName())
     if sys.stderr.isatty():
         render: list[Any] = [structlog.dev.ConsoleRenderer()]
         own, factory = render, structlog.PrintLoggerFactory(sys.stderr)
@@ -47,9 +56,23 @@ def configure_logging(level: str = "info") -> None:
     logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
 
 
+class _HostName:
+    """Where a line was written: logs of several hosts are read together."""
+
+    def __init__(self) -> None:
+        self._host = socket.gethostname()
+
+    def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
+        event.setdefault("host", self._host)
+        return event
+
+
 def _dumps(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return _dump_bytes(event).decode()
 
 
 def _dump_bytes(event: Any, **_: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+    line = orjson.dumps(event, default=str)
+    _OF_LEVEL.get(event.get("level"), _OF_LEVEL["info"]).add()
+    _BYTES.add(len(line) + 1)
+    return line

@@ -127,9 +127,12 @@ def collect(site: Site) -> None:
     crowded = site.db.read(store.list_crowded, CROWDED)
     if crowded:
         site.db.write(_queue_merges, crowded)
-    while site.db.write(store.delete_retired, utcnow() - GRACE):
-        pass
-    n_orphans = sum(1 for _ in remove_orphans(site))
+    n_orphans = 0
+    with site.db.holding("pack-collector", exclusive=True, wait=False) as held:
+        if held:  # else a backup is being made, or another host does it
+            while site.db.write(store.delete_retired, utcnow() - GRACE):
+                pass
+            n_orphans = sum(1 for _ in remove_orphans(site))
     n_evicted = site.part(GitStore).evict()
     if n_orphans or n_evicted:
         _log.info("packs.collected", extra={"n_orphans": n_orphans, "n_evicted": n_evicted})

@@ -1,0 +1,135 @@
+"""What a backup's folder holds, and how it may disappoint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from headwater.kernel import HeadwaterError, Kind
+
+FORMAT = 1
+
+
+class NoBackup(HeadwaterError):
+    code = "no_backup"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} has no whole snapshot. `headwater backup --to {folder}` makes one.")
+
+
+class BackupDamaged(HeadwaterError):
+    code = "backup_damaged"
+    kind = Kind.UNPROCESSABLE
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The backup cannot be used: {what}. Nothing was restored over; take another snapshot or copy."
+        )
+
+
+class BackupIncomplete(HeadwaterError):
+    """The site itself lacks bytes."""
+
+    code = "backup_incomplete"
+    kind = Kind.UNPROCESSABLE
+
+    def __init__(self, missing: list[str]) -> None:
+        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        super().__init__(
+            f"{len(missing)} objects that the database names are not in the site's store, or are not what they should be: "
+            f"{shown}. No snapshot was made; look at the store's disk, and keep the last backup."
+        )
+
+
+class NotEmpty(HeadwaterError):
+    code = "site_not_empty"
+    kind = Kind.CONFLICT
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} already holds a site. A restore makes a new one: name an empty place, or move this away."
+        )
+
+
+class DatabaseToolMissing(HeadwaterError):
+    code = "database_tool_missing"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is not installed here, and this site is kept in PostgreSQL. "
+            "Install the client programs of the server's version, such as Debian's postgresql-client."
+        )
+
+
+class DatabaseToolFailed(HeadwaterError):
+    code = "database_tool_failed"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(f"{name} failed: {said.strip()[-1000:]}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``backup.json`` says of one snapshot."""
+
+    format: int
+    made_at: str
+    version: str  # of Headwater
+    database: str  # sqlite | postgresql
+    database_sha256: str
+    database_bytes: int
+    n_objects: int
+    object_bytes: int
+
+    def write(self, snapshot: Path) -> None:
+        temporary = snapshot / "backup.json.new"
+        with temporary.open("wb") as file:
+            file.write(orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(snapshot / "backup.json")
+
+    @classmethod
+    def read(cls, snapshot: Path) -> Manifest:
+        """
+        Raises:
+            BackupDamaged: it is of another format, or no manifest.
+        """
+        try:
+            facts = orjson.loads((snapshot / "backup.json").read_bytes())
+            if facts["format"] != FORMAT:
+                raise BackupDamaged(f"{snapshot.name} has format {facts['format']!r}, this release reads {FORMAT}")
+            return cls(**facts)
+        except (ValueError, KeyError, TypeError) as exc:
+            raise BackupDamaged(f"backup.json of {snapshot.name} cannot be read") from exc
+
+
+def list_snapshots(folder: Path) -> list[Path]:
+    """Whole ones, the oldest first: names are times."""
+    return sorted(path.parent for path in (folder / "snapshots").glob("*/backup.json"))
+
+
+def read_objects(snapshot: Path) -> Iterator[tuple[str, int]]:
+    """Key and size of every object that a snapshot names."""
+    with (snapshot / "objects.txt").open() as lines:
+        for line in lines:
+            key, _, size = line.rstrip("\n").partition("\t")
+            yield key, int(size)
+
+
+def hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def claimed_sha256(key: str) -> str | None:
+    """The digest that a key itself promises; None for objects that are checked by size."""
+    return key.rpartition("/")[2].partition(".")[0] if key.startswith("sha256/") else None

@@ -1,0 +1,117 @@
+"""Making a site out of a backup: objects first, each checked; the database last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from headwater import ledger
+from headwater.blobs import BlobStore
+from headwater.db import Tx
+from headwater.hub.backup import names
+from headwater.hub.backup.folder import (
+    BackupDamaged,
+    Manifest,
+    NoBackup,
+    claimed_sha256,
+    hash_file,
+    list_snapshots,
+    read_objects,
+)
+from headwater.hub.backup.making import run_tool
+from headwater.hub.xet import store as xet_store
+from headwater.kernel import SYSTEM, utcnow
+from headwater.web.site import Site
+
+
+def choose_snapshot(folder: Path, name: str | None) -> tuple[Path, Manifest]:
+    """The latest one, or the one of this name, with its database checked.
+
+    Raises:
+        NoBackup: there is none.
+        BackupDamaged: its database is not what was written.
+    """
+    found = [one for one in list_snapshots(folder) if name in (None, one.name)]
+    if not found:
+        raise NoBackup(folder)
+    manifest = Manifest.read(found[-1])
+    database = found[-1] / "database"
+    if not database.exists() or hash_file(database) != manifest.database_sha256:
+        raise BackupDamaged(f"the database of {found[-1].name} is missing or altered")
+    return found[-1], manifest
+
+
+def restore_objects(folder: Path, snapshot: Path, blobs: BlobStore, advance: Callable[[float], None]) -> None:
+    """Put every object of a snapshot in its place; one that is there already in full stays. Safe to repeat.
+
+    Raises:
+        BackupDamaged: an object is missing or altered.
+    """
+    blobs.ensure()
+    for key, size in read_objects(snapshot):
+        source, claimed = folder / "objects" / key, claimed_sha256(key)
+        if not source.exists() or source.stat().st_size != size or (claimed and hash_file(source) != claimed):
+            raise BackupDamaged(f"object {key} is missing or altered")
+        if blobs.size_of(key) != size:
+            with blobs.temporary() as temporary:
+                shutil.copyfile(source, temporary)
+                blobs.adopt(temporary, key)
+        advance(size)
+
+
+def restore_database(snapshot: Path, manifest: Manifest, data_dir: Path, database_url: str | None) -> None:
+    """The database, and the secret that its sessions and links were signed with.
+
+    Raises:
+        BackupDamaged: it is of the other kind of database.
+        DatabaseToolMissing, DatabaseToolFailed
+    """
+    kind = "sqlite" if database_url is None else "postgresql"
+    if manifest.database != kind:
+        raise BackupDamaged(f"it was made of {manifest.database}, and this site is to be kept in {kind}")
+    secret = snapshot / "secret"
+    if secret.exists():
+        (data_dir / "secret").touch(mode=0o600)
+        (data_dir / "secret").write_bytes(secret.read_bytes())
+    if database_url is not None:
+        arguments = ["--no-owner", "--exit-on-error", "--single-transaction", str(snapshot / "database")]
+        run_tool("pg_restore", database_url, arguments)
+        return
+    temporary = data_dir / "headwater.db.restoring"
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    shutil.copyfile(snapshot / "database", temporary)
+    temporary.chmod(0o600)
+    fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(fd)
+    os.close(fd)
+    temporary.replace(data_dir / "headwater.db")
+
+
+def verify_named(site: Site) -> int:
+    """That every object which the restored database names is there in full; returns how many.
+
+    Raises:
+        BackupDamaged: one is not.
+    """
+    named = site.db.read(names.list_named)
+    for key, size in named.items():
+        found = site.blobs.size_of(key)
+        if found is None or (size is not None and found != size):
+            raise BackupDamaged(f"the database names object {key}, which the snapshot does not have")
+    return len(named)
+
+
+def note_restored(site: Site, manifest: Manifest) -> int:
+    """Clients remember what they sent after the snapshot was made: a new epoch makes them send it again (storage rules, 4)."""
+    return site.db.write(_note, manifest)
+
+
+def _note(tx: Tx, manifest: Manifest) -> int:
+    epoch = xet_store.raise_epoch(tx)
+    facts = {"database": manifest.database_sha256, "made_at": manifest.made_at, "epoch": epoch}
+    ledger.record(tx, SYSTEM, "site.restored", "site", facts, now=utcnow())
+    return epoch

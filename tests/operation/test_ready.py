@@ -1,0 +1,60 @@
+"""Alive and ready are two things."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+
+import httpx
+
+from tests.conftest import wait_for
+
+
+def test_alive_and_ready(live_app):
+    assert httpx.get(f"{live_app.url}/healthz").json() == {"status": "alive"}
+    answer = httpx.get(f"{live_app.url}/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert {name for name, check in answer.json()["checks"].items() if check["ok"]} == {
+        "database",
+        "schema",
+        "store",
+        "not_draining",
+    }
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_an_older_schema_is_not_ready(new_app):
+    app = new_app(people=False, workers=1)
+    db = sqlite3.connect(app.data / "headwater.db")
+    (version,) = db.execute("select version_num from alembic_version").fetchone()
+    with db:
+        db.execute("update alembic_version set version_num = '0000'")
+    answer = wait_for(lambda: (a := httpx.get(f"{app.url}/readyz")).status_code == 503 and a)
+    assert answer.json()["checks"]["schema"]["problem"] == "older_than_this_release"
+    assert httpx.get(f"{app.url}/healthz").status_code == 200
+    with db:
+        db.execute("update alembic_version set version_num = ?", (version,))
+    assert wait_for(lambda: httpx.get(f"{app.url}/readyz").status_code == 200)
+    db.close()
+
+
+def test_a_store_that_is_gone_is_not_ready(new_app):
+    app = new_app(people=False, workers=1)
+    tmp = app.data / "blobs" / "tmp"
+    tmp.rename(tmp.with_name("tmp.away"))
+    answer = wait_for(lambda: (a := httpx.get(f"{app.url}/readyz")).status_code == 503 and a)
+    assert answer.json()["checks"]["store"]["ok"] is False
+    assert answer.json()["status"] == "not_ready"
+    tmp.with_name("tmp.away").rename(tmp)
+    assert wait_for(lambda: httpx.get(f"{app.url}/readyz").status_code == 200)
+
+
+def test_while_it_drains_it_serves_and_says_so(new_app):
+    app = new_app(env={"HEADWATER_DRAIN_DELAY_S": "30"}, workers=2)
+    app.process.send_signal(signal.SIGTERM)
+    answer = wait_for(lambda: (a := httpx.get(f"{app.url}/readyz")).status_code == 503 and a)
+    assert answer.json()["status"] == "draining"
+    assert app.hf("ada").whoami()["name"] == "ada"  # on new connections, too
+    app.process.send_signal(signal.SIGTERM)  # a second one hurries
+    assert app.process.wait(15) == 0
