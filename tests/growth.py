@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 
+from headwater import assembly
+from headwater.blobs import BlobStore
+from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import Database, DatabaseSettings, open_database
 from headwater.kernel import Settings
 
@@ -42,7 +45,8 @@ def write_settings(folder: Path) -> None:
     """The same as ``headwater.toml`` in the folder, for processes and commands; nothing where it is a plain folder."""
     lines = []
     for section in _sections(folder.absolute()):
-        lines.append(f"[{section.section}]")
+        if section.section:
+            lines.append(f"[{section.section}]")
         for field in dataclasses.fields(section):
             value = getattr(section, field.name)
             if value != field.default:
@@ -65,9 +69,33 @@ def new_database(folder: Path) -> Database:
     return made
 
 
+def blobs_of(folder: Path) -> BlobStore:
+    """Where a site in ``folder`` has its objects."""
+    made = assembly.blobs_of(folder, settings_of(folder))
+    made.ensure()
+    return made
+
+
 def _sections(folder: Path) -> Iterator[Any]:
     if ON_GROWTH:
+        from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
+
+        yield BlobSettings(blobs=_store_of(folder))  # first: its settings stand above all tables of the file
+        yield S3Settings(endpoint=seaweed().url, key_id=KEY_ID, secret_key=SECRET_KEY)
         yield DatabaseSettings(url=_database_of(folder))
+
+
+@functools.cache
+def _store_of(folder: Path) -> str:
+    """A prefix of its own in the one bucket of this test process."""
+    return f"s3://{_bucket()}/site-{next(_number)}"
+
+
+@functools.cache
+def _bucket() -> str:
+    from tests.servers.seaweed import seaweed
+
+    return seaweed().new_bucket()
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from sqlalchemy import insert
 
 from headwater.accounts.tables import account
 from headwater.assembly import prepare_data
-from headwater.blobs import BlobFolder
 from headwater.db import Tx
 from headwater.hub.tables.repositories import repository, repository_name
 from headwater.kernel import AccountId, Actor, RepoId, utcnow
@@ -35,9 +34,10 @@ class Storage:
         owner_id = self.person(owner).account_id
         return RepoId(self.site.db.write(_add_repo, owner, owner_id, name, private=private, gated=gated, kind=kind))
 
-    def files_left(self) -> list[Path]:
-        """Every file below the blob folder but the lock."""
-        return sorted(p for p in self.site.blobs.root.rglob("*") if p.is_file() and p.name != "placing.lock")
+    def files_left(self) -> list[str]:
+        """Every object, and what lies in the working folder."""
+        keys = {found.key for found in self.site.blobs.iter_keys("")}
+        return sorted(keys | {f"tmp/{path.name}" for path in self.site.blobs.tmp.iterdir()})
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def make_storage(data_dir: Path) -> Storage:
     site = Site(
         data_dir=data_dir,
         db=growth.new_database(data_dir),
-        blobs=BlobFolder(data_dir / "blobs"),
+        blobs=growth.blobs_of(data_dir),
         base_url="http://127.0.0.1:1",
         secret=(data_dir / "secret").read_bytes(),
         settings=growth.settings_of(data_dir),

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import subprocess
+from pathlib import Path
 
 import httpx
 
@@ -34,7 +35,7 @@ def test_upload_and_download_by_xet_and_by_plain_requests(store_app, tmp_path):
     api.upload_file(repo_id="ada/m", path_or_fileobj=data, path_in_repo="w.bin")
     assert any(key.startswith("xet/") for key in keys_of(app))
     found = api.hf_hub_download("ada/m", "w.bin", cache_dir=tmp_path / "hf")
-    assert open(found, "rb").read() == data
+    assert Path(found).read_bytes() == data
     answer = httpx.get(f"{app.url}/ada/m/resolve/main/w.bin", headers={"range": "bytes=1000-1999999"})
     assert (answer.status_code, answer.content) == (206, data[1000:2000000])
 
@@ -53,7 +54,7 @@ def test_large_files_come_straight_from_the_store(store_app, tmp_path):
     assert (there.status_code, there.content) == (206, data[5:105])
     assert 'filename="w.bin"' in there.headers["content-disposition"]
     found = api.hf_hub_download("ada/m", "w.bin", cache_dir=tmp_path / "hf")
-    assert open(found, "rb").read() == data
+    assert Path(found).read_bytes() == data
     # Inside our own pages bytes come from here: their policy lets nothing else in.
     shown = httpx.get(url, headers={"sec-fetch-dest": "image", "range": "bytes=0-9"})
     assert (shown.status_code, shown.content) == (206, data[:10])
@@ -80,7 +81,7 @@ def test_private_files_need_the_hubs_leave_and_links_end(store_app):
 def test_bytes_pass_through_the_hub_where_clients_do_not_reach_the_store(store_app):
     app = store_app(direct=False, lfs={"multipart_from_bytes": 6 << 20, "part_size_bytes": 5 << 20})
     data = os.urandom(12_000_000)
-    api = put_by_lfs(app, "ada/m", data)
+    put_by_lfs(app, "ada/m", data)
     answer = httpx.get(f"{app.url}/ada/m/resolve/main/w.bin")
     assert (answer.status_code, answer.content) == (200, data)
     answer = httpx.get(f"{app.url}/ada/m/resolve/main/w.bin", headers={"range": "bytes=1-3,9000000-"})
@@ -91,7 +92,7 @@ def test_bytes_pass_through_the_hub_where_clients_do_not_reach_the_store(store_a
 def test_large_uploads_go_straight_to_the_store_and_are_read_back(store_app):
     app = store_app(lfs={"multipart_from_bytes": 6 << 20, "part_size_bytes": 5 << 20})
     data = os.urandom(12_000_000)
-    api = put_by_lfs(app, "ada/m", data)
+    put_by_lfs(app, "ada/m", data)
     (key,) = keys_of(app, "sha256/")
     assert "." in key  # a key that was this upload's alone
     assert httpx.get(f"{app.url}/ada/m/resolve/main/w.bin", follow_redirects=True).content == data

@@ -18,6 +18,7 @@ from headwater.hub.files import store
 from headwater.hub.xet import ingest
 from headwater.hub.xet import store as xet_store
 from headwater.hub.xet.errors import BadShard
+from headwater.hub.xet.xorbs import index_key
 from headwater.kernel import Sha256, utcnow
 from tests.storage import make_storage
 from tests.xet.making import Body, MadeXorb, grant_of, make_shard
@@ -112,15 +113,15 @@ class Bytes(RuleBasedStateMachine):
             xorbs = xet_store.find_xorbs(tx, [x.name for x in XORBS])
         expected = {
             *(
-                self.site.blobs.path_of(blob_key(b.sha256, b.generation))
+                blob_key(b.sha256, b.generation)
                 for b in blobs.values()
                 if b.is_stored and b.layout == "plain"
             ),
         }
         for x in xorbs.values():
             if x.is_stored:
-                payload = self.site.blobs.path_of(files.payload_key(x.hash, x.generation))
-                expected |= {payload, payload.with_suffix(".idx")}
+                payload = files.payload_key(x.hash, x.generation)
+                expected |= {payload, index_key(payload)}
         assert set(self.storage.files_left()) == expected
 
 

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import insert
 
 from headwater.accounts.tables import account
-from headwater.blobs import BlobFolder
 from headwater.hub.git import GitStore, RefMove, build_commit, publish
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.repos import service as repos
@@ -25,8 +24,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def site(tmp_path: Path):
     db = growth.new_database(tmp_path / "data")
-    blobs = BlobFolder(tmp_path / "data/blobs")
-    blobs.ensure()
+    blobs = growth.blobs_of(tmp_path / "data")
     made = Site(tmp_path / "data", db, blobs, "http://localhost", b"s" * 32)
     made.add_part(GitStore(db, blobs, tmp_path / "data/cache/git"))
     yield made

@@ -60,7 +60,7 @@ class Seaweed:
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, preexec_fn=_die_with_parent)  # noqa: PLW1509 -- one call, which takes no lock
         self._wait()
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import email.utils
 import errno
 import hashlib
 import os
+import re
 import secrets
 import threading
 import time
@@ -38,6 +39,7 @@ FETCHES = 4  # at once, of one object
 AHEAD = 3  # blocks of an object that is read in order
 MAX_OBJECT_PARTS = 9000
 SITE_OBJECT = "headwater-site.json"
+_STATUS = re.compile(r"status(?: code)?: (\d{3})")
 MAX_SKEW_S = 14 * 60  # beyond a quarter of an hour stores refuse every signature
 
 
@@ -376,14 +378,13 @@ def _facts(signer: Signer) -> tuple[str, str, str, str, str | None]:
 
 def _in_short(text: str) -> str:
     """The gist of obstore's many lines: no address of the store reaches clients."""
-    lowered = text.lower()
-    if "timed out" in lowered or "timeout" in lowered:
+    if "kind: Timeout" in text:
         return "it takes too long to answer"
-    if "error trying to connect" in lowered or "connection refused" in lowered or "connect error" in lowered:
+    if "kind: Connect" in text:
         return "there is no connection to it"
-    for status in ("500", "502", "503", "504", "429"):
-        if f"{status} " in text:
-            return f"it answers {status}"
+    status = _STATUS.search(text)
+    if status is not None:
+        return f"it answers {status[1]}"
     return "its answer is not what was expected"
 
 

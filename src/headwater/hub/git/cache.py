@@ -203,6 +203,9 @@ class GitStore:
             lambda ids: self.db.read(store.find_pack_bytes, ids),
             None if before is None else before.folder,
         )
+        if self._folders.fetched_bytes > self.limit_bytes // 16:
+            self._folders.fetched_bytes = 0
+            self.evict()
         last = max((row.id for row in state.packs), default=0)
         handle = Handle(
             state.head, state.refs, len(state.packs), last, folder, state.head.version, Objects(folder.odb, {})

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.blobs import BlobStore
+from headwater.blobs import BlobStore, ObjectDamaged, refusing_when_full
 from headwater.hub.figures import GIT_CACHE_BYTES, GIT_CACHE_EVICTED
 from headwater.hub.git import objects, store
 from headwater.kernel import RepoId
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from headwater.hub.git.sizes import PackSizes
 
 VERSION_FILE = "headwater-version"
+FETCHES = 4  # packs at once, from a store
+FETCH_TRIES = 3
 
 ReadPacks = Callable[[list[int]], dict[int, tuple[bytes, bytes]]]
 """Pack and index of inline packs, by the pack's id."""
@@ -130,6 +134,7 @@ class CacheDir:
 
     def __init__(self, root: Path, blobs: BlobStore) -> None:
         self.root = root
+        self.fetched_bytes = 0  # over the network, since eviction last looked
         self._blobs = blobs
         self._boot = _boot_id()
 
@@ -141,7 +146,7 @@ class CacheDir:
         ``before`` is given back if it is still the same folder. A pack that is gone when it is fetched was merged into
         another: the list is read again.
         """
-        with _flock(self._lock_path(repo_id)):
+        with refusing_when_full(), _flock(self._lock_path(repo_id)):
             for attempt in range(5):
                 state = read_state()
                 path = self.path_of(repo_id, state.head.prune_epoch)
@@ -191,13 +196,39 @@ class CacheDir:
                 data, idx = bytes_of[row.id]
                 _put_file(pack_dir / f"pack-{row.name}.pack", data)
                 _put_file(pack_dir / f"pack-{row.name}.idx", idx)  # last: git looks for this one
-        for row in missing:
-            if not row.is_inline:
-                for suffix in (".pack", ".idx"):  # the index last: git looks for that one
-                    try:
-                        self._blobs.fetch(pack_key(repo_id, row.name, suffix), pack_dir / f"pack-{row.name}{suffix}")
-                    except FileNotFoundError as exc:
-                        raise PackMissing(row.name) from exc
+        large = [row for row in missing if not row.is_inline]
+        if not self._blobs.is_remote:
+            for row in large:
+                self._link_pack(repo_id, row.name, pack_dir)
+        elif large:
+            with ThreadPoolExecutor(min(FETCHES, len(large)), thread_name_prefix="packs") as threads:
+                list(threads.map(lambda row: self._bring_pack(repo_id, row.name, pack_dir), large))
+            self.fetched_bytes += sum(row.size_bytes for row in large)
+
+    def _link_pack(self, repo_id: RepoId, name: str, pack_dir: Path) -> None:
+        for suffix in (".pack", ".idx"):  # the index last: git looks for that one
+            try:
+                self._blobs.fetch(pack_key(repo_id, name, suffix), pack_dir / f"pack-{name}{suffix}")
+            except FileNotFoundError as exc:
+                raise PackMissing(name) from exc
+
+    def _bring_pack(self, repo_id: RepoId, name: str, pack_dir: Path) -> None:
+        """From another machine: nothing gets its name here that is not what was stored there."""
+        for suffix in (".pack", ".idx"):
+            key, target = pack_key(repo_id, name, suffix), pack_dir / f"pack-{name}{suffix}"
+            coming = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.coming")
+            for _ in range(FETCH_TRIES):
+                try:
+                    self._blobs.fetch(key, coming)
+                    if ends_in_own_sum(coming, name):
+                        os.replace(coming, target)
+                        break
+                except FileNotFoundError as exc:
+                    raise PackMissing(name) from exc
+                finally:
+                    coming.unlink(missing_ok=True)
+            else:
+                raise ObjectDamaged(key)
 
     def _read_version(self, folder: Path) -> int | None:
         try:
@@ -231,6 +262,29 @@ class CacheDir:
         GIT_CACHE_BYTES.set(total)
         GIT_CACHE_EVICTED.add(n_evicted)
         return n_evicted
+
+
+def ends_in_own_sum(path: Path, name: str) -> bool:
+    """Whether a pack, or an index of it, is whole and unaltered: both end with the SHA-1 of all that comes before.
+
+    A pack is named by that sum; an index has the pack's before its own.
+    """
+    size, rest = path.stat().st_size, b""
+    if size < 40:
+        return False
+    hasher = hashlib.sha1(usedforsecurity=False)
+    with path.open("rb") as file:
+        left = size - 20
+        while left:
+            block = file.read(min(left, 1 << 20))
+            if not block:
+                return False
+            hasher.update(block)
+            rest = (rest + block)[-20:]
+            left -= len(block)
+        own = file.read(20)
+    said = own if path.name.startswith(f"pack-{name}.pack") else rest
+    return hasher.digest() == own and said.hex() == name
 
 
 def pack_key(repo_id: RepoId, name: str, suffix: str) -> str:

@@ -6,14 +6,15 @@ import csv
 import io
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
-from headwater.blobs import ByteSource, read_all
+from headwater.blobs import ByteSource, feed, read_all
 from headwater.kernel import HeadwaterError, Kind
 
 MAX_ROWS = 100
@@ -23,6 +24,7 @@ READ_BYTES = 512 << 10
 MAX_JSON_BYTES = 4 << 20
 PARQUET_TIMEOUT_S = 15.0
 MAX_EXTENTS = 200_000
+FOOT_BYTES, MAX_FOOT_BYTES, FIRST_BYTES = 64 << 10, 16 << 20, 32 << 20  # of Parquet files that lie in a store
 
 _DELIMITERS = ",\t;|"
 # Started by its path, so that it imports next to nothing of ours.
@@ -203,7 +205,30 @@ def _cell(value: Any) -> str:
 
 def _parquet(source: ByteSource) -> Table:
     """Read in a process of its own, with bounds: the reader is native code, and the file a stranger's."""
-    extents = _extents_of(source)
+    if source.is_local:
+        return _read_parquet(source, _extents_of(source))
+    with tempfile.NamedTemporaryFile(prefix="headwater-parquet-") as file:
+        _fetch_ends(source, file)
+        return _read_parquet(source, [[file.name, 0, source.size_bytes]])
+
+
+def _fetch_ends(source: ByteSource, file: IO[bytes]) -> None:
+    """What the first rows need of a file that lies elsewhere: its beginning and its foot, with a hole between."""
+    size = source.size_bytes
+    foot = min(size, FOOT_BYTES)
+    file.truncate(size)
+    tail = read_all(source, size - foot, size)
+    needed = min(size, int.from_bytes(tail[-8:-4], "little") + 8)
+    if foot < needed <= MAX_FOOT_BYTES:
+        tail = read_all(source, size - needed, size)
+    file.seek(size - len(tail))
+    file.write(tail)
+    file.seek(0)
+    feed(file.write, source.pieces(0, min(size - len(tail), FIRST_BYTES)))
+    file.flush()
+
+
+def _read_parquet(source: ByteSource, extents: list[Any]) -> Table:
     asked = {"size": source.size_bytes, "extents": extents, "rows": MAX_ROWS, "columns": MAX_COLUMNS}
     try:
         done = subprocess.run(
