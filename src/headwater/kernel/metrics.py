@@ -58,6 +58,10 @@ class Cell:
         with _lock:
             _own[self.at] += amount
 
+    def add_alone(self, amount: float = 1.0) -> None:
+        """As ``add``, for series that one thread of each process writes: a fifth of the cost."""
+        _own[self.at] += amount
+
     def set(self, value: float) -> None:
         """For gauges: this process's share; the site's value is the sum over the processes."""
         with _lock:
@@ -84,6 +88,11 @@ class Buckets:
             _own[at] += 1
             _own[self.sum_at] += value
 
+    def observe_alone(self, value: float) -> None:
+        """As ``observe``, for series that one thread of each process writes."""
+        _own[self.at + bisect_left(self.bounds, value)] += 1
+        _own[self.sum_at] += value
+
     @contextlib.contextmanager
     def timing(self) -> Iterator[None]:
         """Observe how long the block took, however it ended."""
@@ -100,7 +109,14 @@ class _DroppedCell(Cell):
     def __init__(self) -> None:
         super().__init__(_DROPPED)
 
+    def add(self, amount: float = 1.0) -> None:
+        with _lock:
+            _own[_DROPPED] += 1
+
     def set(self, value: float) -> None:
+        self.add()
+
+    def add_alone(self, amount: float = 1.0) -> None:
         self.add()
 
 
@@ -113,6 +129,9 @@ class _DroppedBuckets(Buckets):
     def observe(self, value: float) -> None:
         with _lock:
             _own[_DROPPED] += 1
+
+    def observe_alone(self, value: float) -> None:
+        self.observe(value)
 
 
 class Metric:

@@ -94,7 +94,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.body_seen += len(body)
-        RECEIVED_BY_LOOP.add(len(body))
+        RECEIVED_BY_LOOP.add_alone(len(body))
         super().on_body(body)
 
     def _count_head(self, n_bytes: int) -> None:
@@ -174,7 +174,7 @@ class Exchange:
             await self.app(scope, receive, self.send)
         finally:
             if self.taken is not None:
-                RECEIVED_BY_THREAD.add(self.taken.received - self._came_before)
+                RECEIVED_BY_THREAD.add_alone(self.taken.received - self._came_before)
 
     # ---- sending
 
@@ -198,7 +198,7 @@ class Exchange:
         else:
             body = message.get("body")
             if body and self.cycle.scope["method"] != "HEAD":
-                SENT_BY_LOOP.add(len(body))
+                SENT_BY_LOOP.add_alone(len(body))
             await self._send_body(message)
 
     async def _send_body(self, message: Message) -> None:

@@ -337,7 +337,7 @@ class Senders:
             thread.wake()
             raise
         finally:
-            SENT_BY_KERNEL.add(count - job.left)
+            SENT_BY_KERNEL.add_alone(count - job.left)
 
 
 _senders: Senders | None = None

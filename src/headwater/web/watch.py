@@ -1,4 +1,7 @@
-"""What is noted about each request: counted, traced where that is asked for, and logged."""
+"""What is noted about each request: counted, traced where that is asked for, and logged.
+
+Requests begin and end on the event loop, the only thread that writes these series.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ REDIRECTED_BYTES = metrics.counter(
     "headwater_redirected_bytes_total", "Bytes that clients were sent to the object store for, as they asked."
 ).of()
 
-_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")  # none: the connection ended before there was an answer
+_CLASSES = ("none", "2xx", "3xx", "4xx", "5xx")  # none: the connection ended before there was an answer
 _UNKNOWN = ("OTHER", "(none)")  # what no route takes; the address itself never becomes a label
 _LARGE_BODY_BYTES = 1 << 20  # whoever sends so much decides how long it takes
 
@@ -77,7 +80,7 @@ class Watch:
 
     def begin(self, traceparent: str | None = None) -> Seen:
         """A request has come; ``traceparent`` only from those who are trusted to name a trace."""
-        _IN_FLIGHT.add()
+        _IN_FLIGHT.add_alone()
         tracer = tracing.tracer
         seen = Seen(None if tracer is None else tracer.start_request(traceparent))
         db_metrics.spent.set(seen.db)
@@ -87,15 +90,15 @@ class Watch:
         """It is over. Returns what a line of the log adds to its other facts, or None where none is wanted."""
         now = time.monotonic()
         took_s = (seen.head_at or now) - seen.begun_at
-        _IN_FLIGHT.add(-1)
+        _IN_FLIGHT.add_alone(-1)
         series = self._unknown if route is None else self._series.get((method, route.pattern), self._unknown)
-        series[min(seen.status // 100, 5)].observe(took_s)
+        series[max(0, min(seen.status // 100, 5) - 1)].observe_alone(took_s)
         if seen.span is not None:
             self._end_span(seen.span, route, method, seen.status)
         is_slow = took_s > self._slow_s > 0 and received_bytes < _LARGE_BODY_BYTES
         if not is_slow:
             return {"duration_ms": round((now - seen.begun_at) * 1000, 1)} if self._logs_all else None
-        _SLOW.add()
+        _SLOW.add_alone()
         return {
             "duration_ms": round((now - seen.begun_at) * 1000, 1),
             "slow": True,
