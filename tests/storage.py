@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from headwater.accounts.tables import account
 from headwater.assembly import prepare_data
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.tables.repositories import repository, repository_name
 from headwater.kernel import AccountId, Actor, RepoId, utcnow
 from headwater.web import Site
@@ -49,7 +50,8 @@ def _template() -> Path:
     return folder / "data"
 
 
-def make_storage(data_dir: Path) -> Storage:
+def make_storage(data_dir: Path, *, hub: bool = False) -> Storage:
+    """``hub``: with what commits and pages need as well; end it by ``site.close()`` then."""
     shutil.copytree(_template(), data_dir)
     site = Site(
         data_dir=data_dir,
@@ -59,6 +61,10 @@ def make_storage(data_dir: Path) -> Storage:
         secret=(data_dir / "secret").read_bytes(),
         settings=growth.settings_of(data_dir),
     )
+    if hub:
+        from headwater.hub import install
+
+        install(site)
     return Storage(site)
 
 
@@ -81,6 +87,7 @@ def _add_repo(tx: Tx, owner: str, owner_id: int, name: str, *, private: bool, ga
         "updated_at": now,
     }
     repo_id = tx.execute(insert(repository).values(values)).inserted_primary_key[0]
+    quotas.open_repository(tx, repo_id, AccountId(owner_id), is_private=private)
     key = f"{owner}/{name}".casefold()
     tx.execute(insert(repository_name).values(kind=kind, name_key=key, repo_id=repo_id, state="current"))
     return repo_id

@@ -22,6 +22,7 @@ from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import DatabaseSettings
 from headwater.hub.community.settings import WebhookSettings
 from headwater.hub.lfs.settings import LfsSettings
+from headwater.hub.quotas.settings import QuotaSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
 from headwater.web.settings import MetricsSettings, TelemetrySettings, WebSettings
 
@@ -88,6 +89,7 @@ SECTIONS: tuple[type, ...] = (
     MetricsSettings,
     OidcSettings,
     LfsSettings,
+    QuotaSettings,
     WebhookSettings,
     TelemetrySettings,
 )

@@ -189,9 +189,12 @@ def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:
     """What must be done once before anything is served; returns the first admin's sign-up link if it was just made."""
     prepare_data(data_dir, settings)
     from headwater.accounts.service import ensure_first_admin_link
+    from headwater.hub.quotas.service import adopt_configuration
+    from headwater.hub.quotas.settings import QuotaSettings
 
     site = build_site(data_dir, settings, base_url=base_url)
     try:
+        adopt_configuration(site.db, settings.of(QuotaSettings).as_limits())
         path = site.db.write(ensure_first_admin_link, utcnow())
     finally:
         site.db.close()

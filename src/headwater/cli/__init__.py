@@ -23,6 +23,7 @@ COMMANDS = {
     "repo": ("headwater.hub.cli:repo", "Repositories."),
     "backup": ("headwater.cli.backup:backup", "Copy the whole site into a folder."),
     "restore": ("headwater.cli.backup:restore", "Make a site out of a backup."),
+    "quota": ("headwater.hub.cli_quota:quota", "What each account uses and may use."),
     "collector": ("headwater.hub.cli_collector:collector", "Removing bytes that nobody may read any more."),
 }
 

@@ -20,6 +20,7 @@ from headwater.hub.collector import store
 from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
 from headwater.hub.files.service import payload_key
 from headwater.hub.placing import placing
+from headwater.hub.quotas import totals
 from headwater.hub.xet.xorbs import index_key
 from headwater.kernel import HeadwaterError, Kind, XetHash, utcnow
 from headwater.web import Site
@@ -90,14 +91,16 @@ def collect(site: Site, *, now: datetime) -> Report:
         if stop is not None:
             raise ClockJumped(stop)
         done = Report()
-        done.claims_dropped = site.db.write(store.drop_old_claims, now - CLAIM_GRACE)
-        done.rights_dropped = site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE)
+        done.claims_dropped = _until_done(lambda: site.db.write(store.drop_old_claims, now - CLAIM_GRACE))
+        _until_done(lambda: site.db.write(store.forgive_old_xorbs, now - CLAIM_GRACE))
+        done.rights_dropped = _until_done(lambda: site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE))
         _end_blobs(site, done, now)
         _end_xorbs(site, done, now)
         _sweep_temporary(site, done, now)
         _sweep_orphans(site, done, now)
         _abort_multiparts(site, now)
         site.db.write(keep_report, asdict(done))
+        site.db.write(totals.keep, site.db.read(totals.add_up, now))
     return done
 
 

@@ -5,27 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, update
 
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.xet import xet_chunk, xet_file, xet_file_xorb, xorb, xorb_holder
+from headwater.hub.xet import store as xet_store
 from headwater.kernel import Sha256, XetHash
 
 BATCH = 500
 
 
 def drop_old_claims(tx: Tx, before: datetime) -> int:
-    """Uploads that no commit has named in time."""
-    return tx.execute(delete(upload_claim).where(upload_claim.c.created_at < before)).rowcount or 0
+    """Uploads that no commit has named in time; a batch of them, with what they were charged."""
+    old = select(upload_claim).where(upload_claim.c.created_at < before).limit(BATCH)
+    rows, bill = tx.execute(old).all(), quotas.Bill()
+    key = tuple_(upload_claim.c.repo_id, upload_claim.c.sha256, upload_claim.c.account_id)
+    tx.execute(delete(upload_claim).where(key.in_([(row.repo_id, row.sha256, row.account_id) for row in rows])))
+    quotas.refund_claims(tx, bill, [(row.charged_to, row.sha256) for row in rows])
+    bill.settle(tx)
+    return len(rows)
+
+
+def forgive_old_xorbs(tx: Tx, before: datetime) -> int:
+    """Xorbs that no file was made of in time: they stay as long as promised, but nobody pays for them any more."""
+    old = select(xorb.c.hash).where(xorb.c.charged_to.is_not(None), xorb.c.last_promised_at < before).limit(BATCH)
+    names, bill = [XetHash(name) for name in tx.execute(old).scalars()], quotas.Bill()
+    xet_store.refund_xorbs(tx, names, bill)
+    bill.settle(tx)
+    return len(names)
 
 
 def drop_rights_of_deleted(tx: Tx, before: datetime) -> int:
     """Rights of repositories that were deleted long enough ago."""
     gone = select(repository.c.id).where(repository.c.deleted_at < before)
-    tx.execute(delete(upload_claim).where(upload_claim.c.repo_id.in_(gone)))
-    return tx.execute(delete(file_right).where(file_right.c.repo_id.in_(gone))).rowcount or 0
+    tx.execute(delete(upload_claim).where(upload_claim.c.repo_id.in_(gone)))  # one that came after the deletion
+    some = select(file_right.c.repo_id, file_right.c.sha256, file_right.c.pull)
+    rows = tx.execute(some.where(file_right.c.repo_id.in_(gone)).limit(BATCH)).all()
+    key = tuple_(file_right.c.repo_id, file_right.c.sha256, file_right.c.pull)
+    tx.execute(delete(file_right).where(key.in_([tuple(row) for row in rows])))
+    return len(rows)
 
 
 def _is_unused() -> ColumnElement[bool]:
@@ -109,6 +130,9 @@ def doom_xorbs(tx: Tx, before: datetime) -> int:
         .limit(BATCH)
     )
     names = [row.hash for row in tx.execute(found)]
+    bill = quotas.Bill()
+    xet_store.refund_xorbs(tx, [XetHash(name) for name in names], bill)
+    bill.settle(tx)
     tx.execute(delete(xorb_holder).where(xorb_holder.c.xorb.in_(names)))
     tx.execute(update(xorb).where(xorb.c.hash.in_(names)).values(state="deleting", condemned_at=None))
     return len(names)

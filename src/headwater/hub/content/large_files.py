@@ -8,12 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from headwater import ledger
+from headwater import ledger, queue
 from headwater.accounts import Action
 from headwater.db import Tx
 from headwater.hub import access, files
 from headwater.hub.content.rewriting import rewrite_without
-from headwater.hub.events import RefMove
+from headwater.hub.events import PRUNE_REPOSITORY, RefMove
 from headwater.hub.files import RepoFile
 from headwater.hub.git import GitStore, Snapshot, publish
 from headwater.hub.models import RepoKind, RepoName, Repository
@@ -91,6 +91,10 @@ def delete_large_files(
             now=now,
         )
 
+    def rewritten_too(tx: Tx) -> None:
+        queue.put(tx, PRUNE_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
+        forget(tx)
+
     if not rewrite_history:
         site.db.write(forget)
         return
@@ -100,7 +104,9 @@ def delete_large_files(
         if not moves:
             site.db.write(forget)
             return
-        publish(site, actor, repo.id, moves, rewritten.pack, epoch=snap.prune_epoch, now=now, also=forget)
+        publish(
+            site, actor, repo.id, moves, rewritten.pack, epoch=snap.prune_epoch, now=now, also=rewritten_too, frees=True
+        )
 
 
 def share_large_files(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from headwater.accounts import Action
+from headwater.hub import quotas
 from headwater.hub.content.reading import Revision, open_revision
 from headwater.hub.git import EntryKind, Snapshot
 from headwater.hub.models import RepoKind, RepoName
@@ -50,6 +51,7 @@ def plan_uploads(
 
     Raises:
         BadPath: a file could not lie there.
+        QuotaExceeded: it is plain already that there is no room for them.
         As ``open_revision``; a stranger may ask when a pull request is what they want.
     """
     for candidate in candidates:
@@ -63,6 +65,8 @@ def plan_uploads(
             entry = at.snap.entry(at.commit, candidate.path)
             oid = None if entry is None or entry.kind is not EntryKind.FILE else entry.sha256 or entry.oid
             plans.append(Plan(candidate.path, _is_large(candidate, attributes), candidate.path in ignored, oid))
+        large = [candidate.size_bytes for candidate, plan in zip(candidates, plans, strict=True) if plan.is_large]
+        site.db.read(quotas.require_room, actor, at.repo.id, large)
         return plans
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from headwater import queue
 from headwater.accounts import Action
 from headwater.hub import community, git
 from headwater.hub.content.errors import CannotDeleteBranch
 from headwater.hub.content.reading import open_revision, require_branch
 from headwater.hub.errors import RefExists, RevisionNotFound
-from headwater.hub.events import RefMove
+from headwater.hub.events import PRUNE_REPOSITORY, RefMove
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.names import check_ref
 from headwater.hub.repos import author_of
@@ -80,7 +81,9 @@ def squash_branch(
     message: str | None = None,
     now: datetime | None = None,
 ) -> CommitId:
-    """Replace the history of a branch or pull request by one commit with the same tree. What it held before can no longer be reached.
+    """Replace the history of a branch or pull request by one commit with the same tree.
+
+    What no other ref reaches is pruned soon after, and what it used is given back.
 
     Raises:
         RevisionNotFound: there is no such branch.
@@ -106,7 +109,18 @@ def squash_branch(
             now=now,
         )
         move = RefMove(ref, head, built.commit)
-        git.publish(site, actor, at.repo.id, [move], built, epoch=at.snap.prune_epoch, now=now, pull=num or 0)
+        git.publish(
+            site,
+            actor,
+            at.repo.id,
+            [move],
+            built,
+            epoch=at.snap.prune_epoch,
+            now=now,
+            pull=num or 0,
+            frees=True,
+            also=lambda tx: queue.put(tx, PRUNE_REPOSITORY, {"repo_id": at.repo.id}, unique=str(at.repo.id), now=now),
+        )
     return built.commit
 
 

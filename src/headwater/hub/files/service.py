@@ -17,6 +17,7 @@ from sqlalchemy import delete, func, select
 
 from headwater.blobs import BlobStore, ByteSource, blob_key
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.errors import BlobNotStored
 from headwater.hub.files import store
 from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
@@ -86,6 +87,7 @@ def grant_rights(
     now: datetime,
     pull: int = 0,
     sizes: Mapping[Sha256, int] | None = None,
+    bill: quotas.Bill | None = None,
 ) -> None:
     """Give a repository the right to read digests that a commit names; in the commit's own transaction.
 
@@ -95,34 +97,51 @@ def grant_rights(
     Args:
         files: digest to the path that names it.
         sizes: what the pointers state; compared with what is stored.
+        bill: what the transaction charges so far; its caller settles it.
 
     Raises:
         BlobNotStored: unknown, or not theirs to name: the same answer.
         DeclaredSizeDiffers: a pointer lies about the size.
+        QuotaExceeded: who pays has no room for them; not raised with a ``bill``.
     """
     if not files:
         return
     for missing in find_missing(tx, actor, repo_id, files):
         raise BlobNotStored(missing, files[missing])
-    if sizes:
-        for sha256, size in blob_sizes(tx, sizes).items():
-            if sizes[sha256] != size:
-                raise DeclaredSizeDiffers(sha256, sizes[sha256], size)
+    stored = blob_sizes(tx, files)
+    for sha256, size in stored.items():
+        stated = (sizes or stored).get(sha256, size)
+        if stated != size:
+            raise DeclaredSizeDiffers(sha256, stated, size)
     rights = store.find_rights(tx, repo_id, files)
     new = {d: path for d, path in files.items() if rights.get(d, set()).isdisjoint({0, pull})}
     store.insert_rights(tx, repo_id, new, actor=actor, pull=pull, now=now)
+    charged = bill or quotas.Bill()
+    quotas.grant(tx, charged, repo_id, new, rights, stored, pull=pull)
+    if bill is None:
+        charged.settle(tx)
     store.revive(tx, files)
 
 
 def drop_rights(tx: Tx, repo_id: RepoId, digests: Iterable[Sha256]) -> None:
-    """Take digests from a repository; the collector removes bytes that nobody else may read."""
-    for part in store.batches(digests):
-        tx.execute(delete(file_right).where(file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part)))
+    """Take digests from a repository, and claims to them; the collector removes bytes that nobody else may read."""
+    gone, bill = list(digests), quotas.Bill()
+    with quotas.rights_changing(tx, repo_id):
+        for part in store.batches(gone):
+            tx.execute(delete(file_right).where(file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part)))
+    quotas.refund_claims(tx, bill, quotas.delete_claims(tx, repo_id, gone))
+    bill.settle(tx)
 
 
-def claim_upload(tx: Tx, repo_id: RepoId, sha256: Sha256, *, actor: Actor, now: datetime) -> None:
-    """Note that ``actor`` has sent these bytes, whole and verified, to this repository."""
-    store.insert_claim(tx, repo_id, sha256, actor, now)
+def claim_upload(
+    tx: Tx, repo_id: RepoId, sha256: Sha256, *, actor: Actor, now: datetime, bill: quotas.Bill | None = None
+) -> None:
+    """Note that ``actor`` has sent these bytes, whole and verified, to this repository.
+
+    Raises:
+        QuotaExceeded: as ``store.insert_claim``.
+    """
+    store.insert_claim(tx, repo_id, sha256, actor, now, bill=bill)
     store.revive(tx, [sha256])
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, false, or_, select, update
 from headwater import accounts
 from headwater.accounts import Action
 from headwater.db import Tx, insert, prepared
+from headwater.hub import quotas
 from headwater.hub.access import from_row
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository
@@ -154,13 +155,29 @@ def insert_rights(tx: Tx, repo_id: RepoId, files: dict[Sha256, str], *, actor: A
         tx.execute(insert(file_right).on_conflict_do_nothing(), rows)
 
 
-def insert_claim(tx: Tx, repo_id: RepoId, sha256: Sha256, actor: Actor, now: datetime) -> None:
-    values = {"repo_id": repo_id, "sha256": sha256, "account_id": actor.account_id, "created_at": now}
-    tx.execute(
-        insert(upload_claim)
-        .values(values)
-        .on_conflict_do_update(index_elements=["repo_id", "sha256", "account_id"], set_={"created_at": now})
+def insert_claim(
+    tx: Tx, repo_id: RepoId, sha256: Sha256, actor: Actor, now: datetime, *, bill: quotas.Bill | None = None
+) -> None:
+    """Note, or renew, a claim. It is charged until a commit names it, unless the repository has the digest already.
+
+    Raises:
+        QuotaExceeded: who would pay has no room for it; not raised with a ``bill``, which its caller settles.
+    """
+    here = (
+        (upload_claim.c.repo_id == repo_id)
+        & (upload_claim.c.sha256 == sha256)
+        & (upload_claim.c.account_id == actor.account_id)
     )
+    if tx.execute(update(upload_claim).where(here).values(created_at=now)).rowcount:
+        return
+    charged = bill or quotas.Bill()
+    payer = None if find_rights(tx, repo_id, [sha256]) else quotas.payer_of(tx, actor, repo_id)
+    values = {"repo_id": repo_id, "sha256": sha256, "account_id": actor.account_id, "created_at": now}
+    tx.execute(insert(upload_claim).values(**values, charged_to=None if payer is None else payer.account_id))
+    if payer is not None:
+        charged.pending(payer.account_id, find_blobs(tx, [sha256])[sha256].size_bytes, is_guest=payer.is_guest)
+    if bill is None:
+        charged.settle(tx)
 
 
 def find_terms(tx: Tx, xet_hash: XetHash) -> bytes | None:

@@ -20,7 +20,7 @@ from typing import Any
 from headwater import ledger, queue
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access, events
+from headwater.hub import access, events, quotas
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
@@ -30,7 +30,7 @@ from headwater.hub.git.packs import PackWriter, read_small_pack
 from headwater.hub.git.publish import stored_pack
 from headwater.hub.git.snapshot import Snapshot
 from headwater.hub.placing import placing
-from headwater.kernel import SYSTEM, Actor, RepoId, utcnow
+from headwater.kernel import SYSTEM, Actor, RepoId, Sha256, utcnow
 from headwater.web import Site
 
 GRACE = timedelta(hours=1)
@@ -98,7 +98,7 @@ def _join_in_memory(site: Site, chosen: Sequence[store.PackRow]) -> BuiltPack | 
 def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime | None = None) -> int:
     """Forget every object that no ref reaches; returns how many are left. The caller has asked for access.
 
-    From now on nobody can read them; their bytes leave the disk by and by, as ``collect`` comes to them.
+    The right to large files that nothing names any more goes with them. From now on nobody can read them; their bytes leave the disk by and by, as ``collect`` comes to them.
 
     Raises:
         RepositoryNotFound
@@ -106,8 +106,9 @@ def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime
     for _ in range(PRUNE_TRIES):
         with site.part(GitStore).open(repo_id) as snap, tempfile.TemporaryDirectory(dir=site.blobs.tmp) as folder:
             built = _pack_objects(snap, Path(folder), ["--all"], "")
+            unnamed = site.db.read(_find_unnamed, repo_id, built)
             with stored_pack(site, repo_id, built) as inline:
-                done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, now or utcnow())
+                done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, unnamed, now or utcnow())
         if done:
             site.part(GitStore).evict()
             return 0 if built is None else built.n_objects
@@ -193,6 +194,24 @@ def _replace(
         return  # pruned, or merged by another; the pack that was made has no row and is collected
     store.insert_pack(tx, repo_id, built.name, built.size_bytes, built.n_objects, inline, now)
     store.replace_packs(tx, repo_id, [row.id for row in chosen if row.name != built.name], pruned=False, now=now)
+    quotas.recount_packs(tx, repo_id)
+
+
+def _find_unnamed(tx: Tx, repo_id: RepoId, built: BuiltPack | None) -> list[Sha256]:
+    """Large files of the repository's that no pointer in the pack names. What a publish may add raises the version."""
+    kept = set() if built is None else set(_iter_oids(built.idx))
+    named: dict[Sha256, bool] = {}
+    for oid, sha256 in store.find_repository_pointers(tx, repo_id):
+        named[sha256] = named.get(sha256, False) or oid in kept
+    return [sha256 for sha256, is_named in named.items() if not is_named]
+
+
+def _iter_oids(idx: Path | bytes) -> Iterator[str]:
+    """The objects of a pack, out of its index of version 2."""
+    data = idx if isinstance(idx, bytes) else idx.read_bytes()
+    n_objects = int.from_bytes(data[8 + 255 * 4 : 8 + 256 * 4])
+    for at in range(8 + 256 * 4, 8 + 256 * 4 + 20 * n_objects, 20):
+        yield data[at : at + 20].hex()
 
 
 def _prune(
@@ -202,6 +221,7 @@ def _prune(
     version: int,
     built: BuiltPack | None,
     inline: tuple[bytes, bytes] | None,
+    unnamed: Sequence[Sha256],
     now: datetime,
 ) -> bool:
     state = store.read_state(tx, repo_id)
@@ -212,6 +232,8 @@ def _prune(
         name = built.name
         store.insert_pack(tx, repo_id, built.name, built.size_bytes, built.n_objects, inline, now)
     store.replace_packs(tx, repo_id, [row.id for row in state.packs if row.name != name], pruned=True, now=now)
+    store.drop_unnamed(tx, repo_id, unnamed)
+    quotas.recount_packs(tx, repo_id)
     forget_last_changed(tx, repo_id)
     queue.put(tx, events.BUILD_LAST_CHANGED, {"repo_id": repo_id}, unique=str(repo_id), now=now)
     repo = access.get_repository_by_id(tx, SYSTEM, repo_id, Action.READ)

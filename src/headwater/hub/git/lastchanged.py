@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from headwater.db import Tx, insert as insert_or_ignore
+from headwater.db import Tx
+from headwater.db import insert as insert_or_ignore
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import nodes, objects, store
 from headwater.hub.git.errors import RepositoryPruned

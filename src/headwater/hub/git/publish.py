@@ -16,6 +16,7 @@ from typing import Any
 from headwater import queue
 from headwater.blobs import BlobStore
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
 from headwater.hub.events import MERGE_PACKS, RefMove, refs_moved
@@ -59,12 +60,13 @@ def publish(
     pointers: Mapping[GitOid, Pointer] | None = None,
     paths: Mapping[Sha256, str] | None = None,
     pull: int = 0,
+    frees: bool = False,
 ) -> Published:
     """Move refs, all or none, with the pack that brings what they need.
 
     ``epoch`` is ``snap.prune_epoch`` of the snapshot that everything was built on and checked against. ``pull`` is the
     pull request whose right to its large files this grants (0: the repository's own). ``pointers`` and ``paths`` are
-    taken from ``built`` if it is a commit. ``also(tx)`` joins the transaction, before the ledger's entry; no I/O in it.
+    taken from ``built`` if it is a commit. ``frees``: the act is a step to use less, let through however full its payer is. ``also(tx)`` joins the transaction, before the ledger's entry; no I/O in it.
     The caller has asked for access; that the repository still exists is checked here.
 
     Raises:
@@ -72,6 +74,7 @@ def publish(
         RefInTheWay, DefaultBranchStays, BadName
         RepositoryPruned: objects went since ``epoch``; build and check again.
         BlobNotStored: a pointer names bytes that this actor may not bring here.
+        QuotaExceeded: the repository's owner (of a pull request: its author) has no room for what this brings.
     """
     pack = built.pack if isinstance(built, BuiltCommit) else built
     if isinstance(built, BuiltCommit):
@@ -80,7 +83,7 @@ def publish(
         if move.old is None and move.new is not None:
             check_ref(move.ref)
     with stored_pack(site, repo_id, pack) as inline:
-        act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull)
+        act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull, frees)
         done = site.db.write(act.run, repo_id)
     if pack is not None and done.pack_id is not None and pack.objects is not None:
         changed = {move.ref: move.new for move in moves}
@@ -98,7 +101,8 @@ def publish_first(tx: Tx, actor: Actor, repo_id: RepoId, ref: str, built: BuiltC
         raise ValueError("only a small commit can join another transaction")
     inline = built.pack.data, _bytes(built.pack.idx)
     moves = (RefMove(ref, None, built.commit),)
-    return _Act(actor, moves, built.pack, inline, 0, now, None, built.pointers, built.paths, 0).run(tx, repo_id)
+    act = _Act(actor, moves, built.pack, inline, 0, now, None, built.pointers, built.paths, 0, False)
+    return act.run(tx, repo_id)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class _Act:
     pointers: Mapping[GitOid, Pointer]
     paths: Mapping[Sha256, str]
     pull: int
+    frees: bool
 
     def run(self, tx: Tx, repo_id: RepoId) -> Published:
         from headwater.hub import files
@@ -124,17 +129,22 @@ class _Act:
         if repo.prune_epoch != self.epoch and any(move.new is not None for move in self.moves):
             raise RepositoryPruned
         head = self._move_refs(tx, repo)
-        added, pack_id = 0, None
+        added, pack_id, bill = 0, None, quotas.Bill()
         if self.pack is not None:
-            pack_id = store.insert_pack(
+            pack_id, added = store.insert_pack(
                 tx, repo.id, self.pack.name, self.pack.size_bytes, self.pack.n_objects, self.inline, self.now
             )
-            added = self.pack.size_bytes
+            bill.repository(repo.id, packs=added)
+            if self.pull:
+                bill.pull(repo.id, self.pull, packs=added)
         if self.pointers:
             store.insert_pointers(tx, self.pointers)
         if self.paths:
             sizes = {p.sha256: p.size_bytes for p in self.pointers.values()}
-            files.grant_rights(tx, repo.id, self.paths, actor=self.actor, now=self.now, pull=self.pull, sizes=sizes)
+            files.grant_rights(
+                tx, repo.id, self.paths, actor=self.actor, now=self.now, pull=self.pull, sizes=sizes, bill=bill
+            )
+        bill.settle(tx, check=not self.frees)
         store.touch_repository(tx, repo.id, added_bytes=added, head_commit=head, now=self.now)
         if self.pack is not None and repo.version % MERGE_EVERY == MERGE_EVERY - 1:
             queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), now=self.now)

@@ -9,9 +9,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
-from headwater.db import Tx, insert as insert_or_ignore, prepared
+from headwater.db import Tx, prepared
+from headwater.db import insert as insert_or_ignore
+from headwater.hub import quotas
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git.models import Pointer
+from headwater.hub.tables.files import file_right, upload_claim
 from headwater.hub.tables.repositories import lfs_pointer, pack, pack_bytes, ref, repository
 from headwater.kernel import GitOid, RepoId, Sha256
 
@@ -77,8 +80,11 @@ _LOCK = prepared(
 _INSERT_PACK = prepared(insert_or_ignore(pack).on_conflict_do_nothing().returning(pack.c.id))
 _REVIVE_PACK = prepared(
     update(pack)
-    .where(pack.c.repo_id == bindparam("for_repo"), pack.c.name == bindparam("for_name"))
+    .where(
+        pack.c.repo_id == bindparam("for_repo"), pack.c.name == bindparam("for_name"), pack.c.retired_at.is_not(None)
+    )
     .values(retired_at=None)
+    .returning(pack.c.size_bytes)
 )
 _INSERT_BYTES = prepared(insert(pack_bytes))
 _AT = (
@@ -153,8 +159,11 @@ def insert_pack(
     n_objects: int,
     inline: tuple[bytes, bytes] | None,
     now: datetime,
-) -> int | None:
-    """A pack's row; its id. One of the same name (a retried act) is taken into use again instead: None."""
+) -> tuple[int | None, int]:
+    """A pack's row; its id, and by how many bytes the packs in use have grown.
+
+    One of the same name (a retried act) is taken into use again instead: no id then, and growth only if it was retired.
+    """
     values = {
         "repo_id": repo_id,
         "name": name,
@@ -165,10 +174,11 @@ def insert_pack(
     }
     pack_id: int | None = tx.execute(_INSERT_PACK, values).scalar()
     if pack_id is None:
-        tx.execute(_REVIVE_PACK, {"for_repo": repo_id, "for_name": name})
-    elif inline is not None:
+        revived = tx.execute(_REVIVE_PACK, {"for_repo": repo_id, "for_name": name}).scalar()
+        return None, revived or 0
+    if inline is not None:
         tx.execute(_INSERT_BYTES, {"pack_id": pack_id, "pack": inline[0], "idx": inline[1]})
-    return pack_id
+    return pack_id, size_bytes
 
 
 def move_ref(tx: Tx, repo_id: RepoId, name: str, old: str | None, new: str | None, now: datetime) -> bool:
@@ -256,6 +266,33 @@ def list_crowded(tx: Tx, threshold: int, limit: int = 100) -> list[RepoId]:
         .limit(limit)
     )
     return [RepoId(row[0]) for row in tx.execute(query)]
+
+
+def find_repository_pointers(tx: Tx, repo_id: RepoId) -> list[tuple[str, Sha256]]:
+    """Each large file that a repository may read, with the git blobs of any repository that name it; "" for none."""
+    query = (
+        select(file_right.c.sha256, lfs_pointer.c.oid)
+        .outerjoin(lfs_pointer, lfs_pointer.c.sha256 == file_right.c.sha256)
+        .where(file_right.c.repo_id == repo_id)
+    )
+    return [(row.oid or "", Sha256(row.sha256)) for row in tx.execute(query)]
+
+
+def drop_unnamed(tx: Tx, repo_id: RepoId, digests: Sequence[Sha256]) -> None:
+    """Take the right to these from a repository, but for those that somebody has just sent again."""
+    if not digests:
+        return
+    with quotas.rights_changing(tx, repo_id):
+        for at in range(0, len(digests), 500):
+            part = digests[at : at + 500]
+            claimed = select(upload_claim.c.sha256).where(
+                upload_claim.c.repo_id == repo_id, upload_claim.c.sha256.in_(part)
+            )
+            tx.execute(
+                delete(file_right).where(
+                    file_right.c.repo_id == repo_id, file_right.c.sha256.in_(part), file_right.c.sha256.not_in(claimed)
+                )
+            )
 
 
 def find_pack_names(tx: Tx, repo_id: RepoId) -> set[str]:

@@ -21,7 +21,7 @@ from headwater.accounts import Action
 from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Tx
-from headwater.hub import access, files, signing
+from headwater.hub import access, files, quotas, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.grants import RepoGrant, require_grant
@@ -102,8 +102,15 @@ def plan_upload(
         valid = [Sha256(w.oid) for w in wanted if _is_digest(w.oid)]
         stored = set(valid) - files.find_missing(tx, actor, found.id, valid)
         sizes = files.blob_sizes(tx, stored)
+        here = files_store.find_rights(tx, found.id, stored).keys()
+        room = quotas.find_room(tx, actor, found.id)
+    over: dict[str, str] = {}
     if stored:
-        stored -= site.db.write(_keep, actor, found.id, stored, now)
+        try:
+            stored -= site.db.write(_keep, actor, found.id, stored, now)
+        except quotas.QuotaExceeded as exc:  # those that the repository has already cost nothing
+            over = dict.fromkeys(stored - here, exc.message)
+            stored = (stored & here) - site.db.write(_keep, actor, found.id, stored & here, now)
     action = Action.WRITE if writes else Action.DISCUSS
     grant = RepoGrant(replace(actor, limits=None), found.id, action)
     expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
@@ -120,6 +127,8 @@ def plan_upload(
             error = f"the object has {sizes.get(Sha256(one.oid))} bytes, not {one.size_bytes}"
         if error is not None:
             answers.append(Answered(one, {}, error, 422))
+        elif full := over.get(one.oid) or room.take(one.size_bytes):
+            answers.append(Answered(one, {}, full, 507))
         else:
             answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
     return Batch(answers, "multipart" if in_parts else "basic", expires_at)
@@ -128,8 +137,10 @@ def plan_upload(
 def _keep(tx: Tx, actor: Actor, repo_id: RepoId, stored: set[Sha256], now: datetime) -> set[Sha256]:
     """Hold what was said to be stored until the commit comes; returns what has gone meanwhile."""
     gone = files.find_missing(tx, actor, repo_id, stored)
+    bill = quotas.Bill()
     for sha256 in stored - gone:
-        files.claim_upload(tx, repo_id, sha256, actor=actor, now=now)
+        files.claim_upload(tx, repo_id, sha256, actor=actor, now=now, bill=bill)
+    bill.settle(tx)
     return gone
 
 

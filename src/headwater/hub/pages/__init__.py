@@ -11,6 +11,7 @@ from headwater.hub.pages import (
     history,
     home,
     listing,
+    quotas,
     record,
     refs,
     repository,
@@ -73,5 +74,6 @@ ROUTES = [
     Route("PUT", "/-/uploads/{id}", upload.append, Access.SELF, "api"),
     *(route for prefix in PREFIXES for route in _of_repository(prefix)),
     *storage.ROUTES,
+    *quotas.ROUTES,
     *community.ROUTES,
 ]

@@ -13,7 +13,7 @@ from typing import Any
 from headwater import accounts, ledger, queue
 from headwater.accounts import Action, NotAllowed, NotSignedIn, Resource
 from headwater.db import Tx
-from headwater.hub import access, community, events, search
+from headwater.hub import access, community, events, quotas, search
 from headwater.hub.errors import NameTaken
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_name
@@ -110,13 +110,13 @@ def insert_repository(
     """The row and the name of a repository that has no commit yet; its caller gives it one.
 
     Raises:
-        BadName, NotAllowed, NameTaken, NameLeadsOn.
+        BadName, NotAllowed, NameTaken, NameLeadsOn, TooManyRepositories.
     """
     check_name(name.name)
     owner = _require_namespace(tx, actor, name)
     owned = RepoName(owner.name, name.name)
     _require_free(tx, site, kind, owned)
-    return store.insert_repository(
+    repo = store.insert_repository(
         tx,
         kind=kind,
         name=owned,
@@ -126,6 +126,8 @@ def insert_repository(
         created_by=actor.account_id,
         now=now,
     )
+    quotas.open_repository(tx, repo.id, owner.id, is_private=is_private)
+    return repo
 
 
 def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, now: datetime) -> Repository:
@@ -135,6 +137,7 @@ def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, n
         RepositoryNotFound, NotSignedIn, NotAllowed.
     """
     repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+    quotas.close_repository(tx, repo.id)
     store.delete_repository(tx, repo.id, now)
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
@@ -161,6 +164,7 @@ def move_repository(
         RepositoryNotFound, NotSignedIn, NotAllowed: not the actor's to move, or not to that namespace.
         BadName: the new name cannot be used.
         TargetTaken: the new name is not free.
+        QuotaExceeded, TooManyRepositories: the new owner has no room for it.
     """
     check_name(target.name)
     repo = access.get_repository(tx, actor, kind, source, Action.ADMIN)
@@ -169,6 +173,7 @@ def move_repository(
     held = store.find_name(tx, kind, target)
     if held is not None and held[0] != repo.id and held[1] != "deleted":
         raise TargetTaken(kind, target)
+    quotas.move_repository(tx, repo.id, owner.id)
     store.take_name(tx, kind, target, repo.id)
     store.update_repository(
         tx, repo.id, namespace=target.namespace, name=target.name, owner_id=owner.id, updated_at=now
@@ -198,6 +203,7 @@ def change_settings(
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed.
         BadSetting: a value that is not known, or a branch that is not there.
+        QuotaExceeded: the owner's private bytes would be too many.
     """
     if settings.gated not in (None, "", "auto", "manual"):
         raise BadSetting("gated", settings.gated, "false, 'auto' or 'manual'")
@@ -216,6 +222,8 @@ def change_settings(
         follows = store.new_head(head)
     if not changed:
         return repo
+    if "is_private" in changed:
+        quotas.set_visibility(tx, repo.id, is_private=settings.is_private is True)
     store.update_repository(tx, repo.id, **changed, **follows)
     search.refresh(tx, repo.id)
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)

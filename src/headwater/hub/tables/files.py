@@ -42,5 +42,7 @@ upload_claim = Table(
     Column("sha256", ForeignKey("blob.sha256"), primary_key=True),
     Column("account_id", ForeignKey("account.id"), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("charged_to", ForeignKey("account.id")),  # who pays until a commit names it; NULL when the repository has it
     Index("ix_upload_claim_created", "created_at"),
+    Index("ix_upload_claim_charged", "charged_to"),
 )

@@ -15,6 +15,8 @@ upload_session = Table(
     Column("stamp", BigInteger, nullable=False),  # when the file was last changed on the sender's disk: tells two apart
     Column("sha256", String(64)),  # found by the server once the whole file is here
     Column("created_at", UtcDateTime, nullable=False),
+    Column("charged_to", ForeignKey("account.id")),  # who pays until the bytes have taken their place
     Index("ix_upload_session_owner", "account_id", "repo_id"),
     Index("ix_upload_session_created", "created_at"),
+    Index("ix_upload_session_charged", "charged_to"),
 )

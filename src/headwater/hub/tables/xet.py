@@ -10,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    text,
 )
 
 from headwater.db import JsonText, UtcDateTime, metadata
@@ -27,8 +28,15 @@ xorb = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_promised_at", UtcDateTime, nullable=False),
     Column("condemned_at", UtcDateTime),
+    Column("charged_to", ForeignKey("account.id")),  # who pays until a file is made of it
     CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name="known_state"),
     Index("ix_xorb_promised", "state", "last_promised_at"),
+    Index(
+        "ix_xorb_charged",
+        "charged_to",
+        sqlite_where=text("charged_to IS NOT NULL"),
+        postgresql_where=text("charged_to IS NOT NULL"),
+    ),
 )
 
 # Who has sent a xorb, and so holds all its bytes. ``token_id`` is 0 but for fine-grained tokens, whose uploads other

@@ -72,6 +72,7 @@ def commit_uploads(
     if len(ignored) == len(uploads):
         raise BadUpload("the repository's .gitignore leaves out every one of these files")
     with ExitStack() as held:
+        held.enter_context(service.released(site, ids))
         changes = [
             _change(site, actor, repo, upload, plan, held)
             for upload, plan in zip(uploads, plans, strict=True)

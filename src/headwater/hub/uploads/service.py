@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from headwater.accounts import Action
 from headwater.blobs import Extent, feed
 from headwater.db import Tx
-from headwater.hub import access, files
+from headwater.hub import access, files, quotas
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_path
 from headwater.hub.uploads import store
@@ -86,6 +87,7 @@ def begin(
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed: no right to propose changes there.
         BadPath, BadUpload, TooManyUploads: the list cannot be taken; nothing was begun.
+        QuotaExceeded: who pays has no room for them; nothing was begun.
     """
     if len(announced) > MAX_AT_ONCE:
         raise BadUpload(f"at most {MAX_AT_ONCE} files are announced at once, these are {len(announced)}")
@@ -129,7 +131,7 @@ def _begin(
         chosen.append(upload)
     if n_open + len(new) > MAX_OPEN:
         raise TooManyUploads(n_open)
-    store.insert_uploads(tx, new)
+    store.insert_uploads(tx, new, quotas.payer_of(tx, actor, repo.id))
     return chosen, {upload.id for upload in new}
 
 
@@ -213,7 +215,8 @@ def _finish(site: Site, actor: Actor, upload: Upload) -> Progress:
         if total != upload.size_bytes:
             raise UploadIncomplete(upload.path, total, upload.size_bytes)
         if is_large and path is not None:
-            files.place_plain(site, actor, upload.repo_id, path, found=found, total=total)
+            with released(site, [upload.id]):
+                files.place_plain(site, actor, upload.repo_id, path, found=found, total=total)
     site.db.write(store.set_digest, upload.id, found)
     if is_large:
         parts.drop(upload.id)
@@ -256,6 +259,17 @@ def get_complete(site: Site, actor: Actor, repo: Repository, ids: Sequence[str])
             raise UploadIncomplete(upload.path, _progress(site, upload).received_bytes, upload.size_bytes)
         chosen.append(upload)
     return chosen
+
+
+@contextmanager
+def released(site: Site, ids: Sequence[str]) -> Iterator[None]:
+    """While uploads become something else that is charged, they are not; they are again if that comes to nothing."""
+    payers = site.db.write(store.release_uploads, ids)
+    try:
+        yield
+    except BaseException:
+        site.db.write(store.charge_again, payers)
+        raise
 
 
 def forget(site: Site, ids: Iterable[str]) -> None:

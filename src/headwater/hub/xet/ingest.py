@@ -21,6 +21,7 @@ import structlog
 
 from headwater.blobs import BlobStore, feed, refusing_when_full
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.files.service import payload_key
@@ -47,7 +48,7 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
 
     Raises:
         BadXorb: not a xorb, or not this one.
-        StorageFull: nothing stays.
+        StorageFull, QuotaExceeded: nothing stays.
     """
     site.db.read(_require_still, grant)
     _lose_if_missing(site, name)
@@ -105,6 +106,8 @@ def _record_xorb(tx: Tx, grant: CasGrant, name: XetHash, index: XorbIndex, gener
     store.ensure_xorb(
         tx, name, n_chunks=index.n_chunks, payload_bytes=index.payload_bytes, generation=generation, now=now
     )
+    if present is None or not present.is_stored:
+        store.charge_xorb(tx, grant, name, index.payload_bytes)
     store.promise(tx, [name], now)
     return store.insert_holders(tx, grant, [name], now)
 
@@ -232,6 +235,7 @@ def finish_shard(site: Site, grant: CasGrant, shard: CheckedShard, progress: Cal
 
     Raises:
         BadShard: a claimed sha256 is not that of the bytes, or a xorb was lost meanwhile.
+        QuotaExceeded: who pays until the commit has no room for the files.
     """
     done = 0
     digests: dict[XetHash, Sha256] = {}
@@ -270,7 +274,7 @@ def _record_shard(tx: Tx, grant: CasGrant, shard: CheckedShard, digests: dict[Xe
         if row is None or not row.is_stored or row.generation != checked.generation:
             raise BadShard(_NOT_SENT)
     store.promise(tx, shard.xorbs, now)
-    is_new = False
+    is_new, bill = False, quotas.Bill()
     for file in shard.files:
         sha256 = digests[file.xet_hash]
         blob = files_store.find_blobs(tx, [sha256]).get(sha256)
@@ -279,7 +283,8 @@ def _record_shard(tx: Tx, grant: CasGrant, shard: CheckedShard, digests: dict[Xe
         placing.ensure_blob(
             tx, sha256, file.size_bytes, layout="xet", xet_hash=file.xet_hash, generation=generation, now=now
         )
-        store.insert_file(tx, file.xet_hash, sha256=sha256, terms=file.terms, chunks=file.chunks, now=now)
-        files_store.insert_claim(tx, grant.repo_id, sha256, grant.actor, now)
+        store.insert_file(tx, file.xet_hash, sha256=sha256, terms=file.terms, chunks=file.chunks, now=now, bill=bill)
+        files_store.insert_claim(tx, grant.repo_id, sha256, grant.actor, now, bill=bill)
         files_store.revive(tx, [sha256])
+    bill.settle(tx)
     return is_new

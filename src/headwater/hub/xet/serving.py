@@ -13,7 +13,7 @@ from headwater import accounts
 from headwater.accounts import Action
 from headwater.blobs import BlobStore
 from headwater.db import Tx
-from headwater.hub import access, signing
+from headwater.hub import access, quotas, signing
 from headwater.hub.files.service import has_right, payload_key
 from headwater.hub.files.terms import Term
 from headwater.hub.grants import require_grant
@@ -56,6 +56,7 @@ def issue_token(
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed, GateClosed: as for any act on the repository.
+        QuotaExceeded: who would pay for an upload has no room left.
     """
     with site.db.reading() as tx:
         action = Action.READ_FILES
@@ -65,6 +66,8 @@ def issue_token(
             action = Action.WRITE if writes else Action.DISCUSS
         else:
             found = access.get_repository(tx, actor, kind, name, action)
+        if for_writing:
+            quotas.require_room(tx, actor, found.id)
         epoch = store.find_epoch(tx)
     grant = CasGrant(actor, found.id, action)
     expires_at = now + TOKEN_LIFETIME

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 
 from headwater.db import Tx, insert
+from headwater.hub import quotas
 from headwater.hub.files.store import find_readable_elsewhere
 from headwater.hub.files.terms import Term, pack_terms, unpack_terms
 from headwater.hub.tables.xet import bytes_fact, xet_chunk, xet_file, xet_file_xorb, xorb, xorb_holder
@@ -104,9 +105,35 @@ def ensure_xorb(tx: Tx, name: XetHash, *, n_chunks: int, payload_bytes: int, gen
         "generation": generation,
         "last_promised_at": now,
         "condemned_at": None,
+        "charged_to": None,
     }
     tx.execute(insert(xorb).values(hash=name, created_at=now, **fresh).on_conflict_do_nothing())
     tx.execute(update(xorb).where(xorb.c.hash == name, xorb.c.state.in_(("deleting", "gone"))).values(fresh))
+
+
+def charge_xorb(tx: Tx, grant: CasGrant, name: XetHash, payload_bytes: int) -> None:
+    """A xorb that has just come is charged until a file is made of it; nothing for one that files need already.
+
+    Raises:
+        QuotaExceeded: who would pay has no room for it.
+    """
+    needed = select(xet_file_xorb.c.xet_hash).where(xet_file_xorb.c.xorb == name).limit(1)
+    payer = quotas.payer_of(tx, grant.actor, grant.repo_id)
+    if payer is None or tx.execute(needed).first() is not None:
+        return
+    tx.execute(update(xorb).where(xorb.c.hash == name).values(charged_to=payer.account_id))
+    bill = quotas.Bill()
+    bill.pending(payer.account_id, payload_bytes, is_guest=payer.is_guest)
+    bill.settle(tx)
+
+
+def refund_xorbs(tx: Tx, names: Iterable[XetHash], bill: quotas.Bill) -> None:
+    """From now on a file is charged that is made of them, or nobody."""
+    for part in _batches(names):
+        charged = xorb.c.hash.in_(part) & xorb.c.charged_to.is_not(None)
+        for row in tx.execute(select(xorb.c.charged_to, xorb.c.payload_bytes).where(charged)):
+            bill.pending(row.charged_to, -row.payload_bytes)
+        tx.execute(update(xorb).where(charged).values(charged_to=None))
 
 
 def promise(tx: Tx, names: Iterable[XetHash], now: datetime) -> None:
@@ -124,6 +151,9 @@ def lose_xorb(tx: Tx, name: XetHash, generation: int) -> int:
 
     A later upload takes the next generation, and heals the files that need it. Returns the new epoch.
     """
+    bill = quotas.Bill()
+    refund_xorbs(tx, [name], bill)
+    bill.settle(tx)
     tx.execute(
         update(xorb).where(xorb.c.hash == name, xorb.c.generation == generation).values(state="gone", condemned_at=None)
     )
@@ -162,6 +192,7 @@ def insert_file(
     terms: list[Term],
     chunks: dict[str, int],
     now: datetime,
+    bill: quotas.Bill,
 ) -> None:
     """A verified file; the first description of it stays. ``chunks``: those clients may ask about, with their term."""
     values = {
@@ -178,6 +209,7 @@ def insert_file(
     names = sorted({term.xorb for term in terms})
     if names:
         tx.execute(insert(xet_file_xorb), [{"xet_hash": xet_hash, "xorb": name} for name in names])
+        refund_xorbs(tx, names, bill)
     if chunks:
         rows = [{"hash": digest, "xet_hash": xet_hash, "term": term} for digest, term in chunks.items()]
         tx.execute(insert(xet_chunk).on_conflict_do_nothing(), rows)

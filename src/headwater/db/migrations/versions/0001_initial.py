@@ -96,6 +96,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "quota_default",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("configured", sa.Text(), nullable=False),
+        sa.Column("chosen", sa.Text(), nullable=False),
+        sa.Column("in_force", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_quota_default")),
+    )
+    op.create_table(
         "schema_reach",
         sa.Column("breaks_before", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("breaks_before", name=op.f("pk_schema_reach")),
@@ -153,6 +161,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_site_setting")),
     )
     op.create_table(
+        "storage_day",
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.Column("logical_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("stored_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("n_repositories", sa.Integer(), nullable=False),
+        sa.Column("totals", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_storage_day")),
+    )
+    op.create_table(
         "tag_total",
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("tag", sa.String(length=255), nullable=False),
@@ -162,20 +180,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_tag_total_most", "tag_total", ["kind", "facet", "n_public"], unique=False)
-    op.create_table(
-        "xorb",
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.Column("n_chunks", sa.Integer(), nullable=False),
-        sa.Column("payload_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("last_promised_at", sa.BigInteger(), nullable=False),
-        sa.Column("condemned_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name=op.f("ck_xorb_known_state")),
-        sa.PrimaryKeyConstraint("hash", name=op.f("pk_xorb")),
-    )
-    op.create_index("ix_xorb_promised", "xorb", ["state", "last_promised_at"], unique=False)
     op.create_table(
         "access_request",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -197,6 +201,22 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("uq_access_request_repo_account", "access_request", ["repo_id", "account_id"], unique=True)
+    op.create_table(
+        "account_usage",
+        sa.Column("account_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("public_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("private_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pull_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pending_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("used_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_repositories", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("max_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("max_private_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("max_repositories", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_account_usage_account_id")),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_usage")),
+    )
+    op.create_index("ix_account_usage_used", "account_usage", ["used_bytes", "account_id"], unique=False)
     op.create_table(
         "collection",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -352,13 +372,7 @@ def upgrade() -> None:
         ["kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"],
         unique=False,
     )
-    op.create_index("ix_repository_deleted", "repository", ["deleted_at"], unique=False)
-    op.create_index(
-        "ix_repository_owner",
-        "repository",
-        ["owner_id", "kind", "updated_at", "id", "is_private", "deleted_at"],
-        unique=False,
-    )
+    op.create_index("ix_repository_owner", "repository", ["owner_id", "kind"], unique=False)
     op.create_table(
         "session",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -423,15 +437,29 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_xet_file_sha256"), "xet_file", ["sha256"], unique=False)
     op.create_table(
-        "xorb_holder",
-        sa.Column("xorb", sa.String(length=64), nullable=False),
-        sa.Column("account_id", sa.Integer(), nullable=False),
-        sa.Column("token_id", sa.Integer(), nullable=False),
+        "xorb",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("n_chunks", sa.Integer(), nullable=False),
+        sa.Column("payload_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_xorb_holder_account_id")),
-        sa.ForeignKeyConstraint(["xorb"], ["xorb.hash"], name=op.f("fk_xorb_holder_xorb")),
-        sa.PrimaryKeyConstraint("xorb", "account_id", "token_id", name=op.f("pk_xorb_holder")),
+        sa.Column("last_promised_at", sa.BigInteger(), nullable=False),
+        sa.Column("condemned_at", sa.BigInteger(), nullable=True),
+        sa.Column("charged_to", sa.Integer(), nullable=True),
+        sa.CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name=op.f("ck_xorb_known_state")),
+        sa.ForeignKeyConstraint(["charged_to"], ["account.id"], name=op.f("fk_xorb_charged_to")),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_xorb")),
     )
+    op.create_index(
+        "ix_xorb_charged",
+        "xorb",
+        ["charged_to"],
+        unique=False,
+        sqlite_where=sa.text("charged_to IS NOT NULL"),
+        postgresql_where=sa.text("charged_to IS NOT NULL"),
+    )
+    op.create_index("ix_xorb_promised", "xorb", ["state", "last_promised_at"], unique=False)
     op.create_table(
         "card",
         sa.Column("repo_id", sa.Integer(), nullable=False),
@@ -578,8 +606,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pack")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_pack_retired", "pack", ["retired_at"], unique=False)
     op.create_index("uq_pack_repo_name", "pack", ["repo_id", "name"], unique=True)
+    op.create_table(
+        "pull_usage",
+        sa.Column("repo_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("num", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("file_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pack_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_pull_usage_account_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_pull_usage_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "num", name=op.f("pk_pull_usage")),
+    )
+    op.create_index("ix_pull_usage_account", "pull_usage", ["account_id"], unique=False)
     op.create_table(
         "ref",
         sa.Column("repo_id", sa.Integer(), nullable=False),
@@ -599,7 +638,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", "account_id", name=op.f("pk_repo_like")),
     )
     op.create_index("ix_repo_like_account", "repo_like", ["account_id", "created_at"], unique=False)
-    op.create_index("ix_repo_like_created", "repo_like", ["created_at", "repo_id"], unique=False)
     op.create_table(
         "repository_name",
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -622,6 +660,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_repository_tag_repo", "repository_tag", ["repo_id"], unique=False)
     op.create_table(
+        "repository_usage",
+        sa.Column("repo_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("owner_id", sa.Integer(), nullable=False),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.Column("file_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pack_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("pull_pack_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("used_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["owner_id"], ["account.id"], name=op.f("fk_repository_usage_owner_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_repository_usage_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_repository_usage")),
+    )
+    op.create_index(
+        "ix_repository_usage_owner", "repository_usage", ["owner_id", "used_bytes", "repo_id"], unique=False
+    )
+    op.create_index("ix_repository_usage_used", "repository_usage", ["used_bytes", "repo_id"], unique=False)
+    op.create_table(
         "search_entry",
         sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("repo_id", sa.Integer(), nullable=False),
@@ -638,11 +693,14 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("charged_to", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_upload_claim_account_id")),
+        sa.ForeignKeyConstraint(["charged_to"], ["account.id"], name=op.f("fk_upload_claim_charged_to")),
         sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_upload_claim_repo_id")),
         sa.ForeignKeyConstraint(["sha256"], ["blob.sha256"], name=op.f("fk_upload_claim_sha256")),
         sa.PrimaryKeyConstraint("repo_id", "sha256", "account_id", name=op.f("pk_upload_claim")),
     )
+    op.create_index("ix_upload_claim_charged", "upload_claim", ["charged_to"], unique=False)
     op.create_index("ix_upload_claim_created", "upload_claim", ["created_at"], unique=False)
     op.create_table(
         "upload_session",
@@ -654,10 +712,13 @@ def upgrade() -> None:
         sa.Column("stamp", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("charged_to", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_upload_session_account_id")),
+        sa.ForeignKeyConstraint(["charged_to"], ["account.id"], name=op.f("fk_upload_session_charged_to")),
         sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_upload_session_repo_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_session")),
     )
+    op.create_index("ix_upload_session_charged", "upload_session", ["charged_to"], unique=False)
     op.create_index("ix_upload_session_created", "upload_session", ["created_at"], unique=False)
     op.create_index("ix_upload_session_owner", "upload_session", ["account_id", "repo_id"], unique=False)
     op.create_table(
@@ -713,6 +774,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("xet_hash", "xorb", name=op.f("pk_xet_file_xorb")),
     )
     op.create_index("ix_xet_file_xorb_xorb", "xet_file_xorb", ["xorb"], unique=False)
+    op.create_table(
+        "xorb_holder",
+        sa.Column("xorb", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("token_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_xorb_holder_account_id")),
+        sa.ForeignKeyConstraint(["xorb"], ["xorb.hash"], name=op.f("fk_xorb_holder_xorb")),
+        sa.PrimaryKeyConstraint("xorb", "account_id", "token_id", name=op.f("pk_xorb_holder")),
+    )
     op.create_table(
         "discussion_event",
         sa.Column("id", sa.Integer(), nullable=False),

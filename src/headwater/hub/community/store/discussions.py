@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, and_, func, insert, select, update
 
 from headwater.accounts.tables import account
 from headwater.db import Tx
+from headwater.hub import quotas
 from headwater.hub.community.models import Discussion, DiscussionFilter, DiscussionPage, Edit, Event, EventKind, Status
 from headwater.hub.community.store.people import Readable
 from headwater.hub.tables.community import comment_edit, discussion, discussion_event
@@ -229,11 +230,20 @@ def insert_pull_ref(tx: Tx, repo_id: RepoId, name: str, commit: CommitId, *, now
 
 
 def promote_rights(tx: Tx, repo_id: RepoId, num: int) -> None:
-    """Large files that came through a pull request become the repository's own."""
+    """Large files that came through a pull request become the repository's own; its owner pays for them from now on.
+
+    Raises:
+        QuotaExceeded: the owner has no room for them.
+    """
     owned = select(file_right.c.sha256).where(file_right.c.repo_id == repo_id, file_right.c.pull == 0)
     of_pull = and_(file_right.c.repo_id == repo_id, file_right.c.pull == num)
-    tx.execute(update(file_right).where(of_pull, file_right.c.sha256.not_in(owned)).values(pull=0))
-    tx.execute(file_right.delete().where(of_pull))
+    with quotas.rights_changing(tx, repo_id, merged=num):
+        tx.execute(update(file_right).where(of_pull, file_right.c.sha256.not_in(owned)).values(pull=0))
+        tx.execute(
+            file_right.delete().where(
+                file_right.c.repo_id == repo_id, file_right.c.pull != 0, file_right.c.sha256.in_(owned)
+            )
+        )
 
 
 def _narrowed(query: Select[Any], repo_id: RepoId, wanted: DiscussionFilter) -> Select[Any]:
