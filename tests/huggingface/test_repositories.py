@@ -128,7 +128,6 @@ def test_what_is_not_served_says_so(live_app):
         ("GET", "/api/daily_papers"),
         ("GET", "/api/spaces/ada/x/runtime"),
         ("GET", "/api/kernels/ada/x"),
-        ("POST", "/oauth/device"),
     ]:
         answer = httpx.request(method, live_app.url + path)
         assert answer.status_code == 501, path

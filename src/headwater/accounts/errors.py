@@ -211,3 +211,21 @@ class OidcUnavailable(HeadwaterError):
 class BadSetting(HeadwaterError):
     code = "bad_account_setting"
     kind = Kind.BAD_INPUT
+
+
+class CodeNotFound(HeadwaterError):
+    """A code of a program that waits: mistyped, expired, or answered already."""
+
+    code = "device_code_not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("No program waits under this code. Compare it with what the program shows, or start again.")
+
+
+class TooManyCodes(HeadwaterError):
+    code = "too_many_device_codes"
+    kind = Kind.TOO_MANY
+
+    def __init__(self) -> None:
+        super().__init__("Too many programs wait to be signed in. Try again in a quarter of an hour, or use a token.")

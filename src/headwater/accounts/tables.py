@@ -126,6 +126,20 @@ access_request = Table(
     sqlite_autoincrement=True,
 )
 
+# Programs that wait until their person approves them on a page (RFC 8628); rows die with their codes.
+device_code = Table(
+    "device_code",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("user_code", String(8), nullable=False, unique=True),
+    Column("client", String(100), nullable=False),
+    Column("address", String(64), nullable=False, index=True),
+    Column("account_id", ForeignKey("account.id")),
+    Column("approved", Boolean),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
 # Failed sign-ins, counted per account, per address and per pair of both; rows die with their window.
 sign_in_failure = Table(
     "sign_in_failure",

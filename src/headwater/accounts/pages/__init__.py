@@ -5,7 +5,7 @@ They work without JavaScript. Each is a frozen class and a template that only pr
 
 from pathlib import Path
 
-from headwater.accounts.pages import admin, entry, organisations, own
+from headwater.accounts.pages import admin, devices, entry, organisations, own
 from headwater.accounts.pages.frame import ADMIN_TABS, OWN_TABS
 from headwater.web import Access, Route, shell
 
@@ -23,6 +23,10 @@ ROUTES = [
     Route("POST", "/link/{secret}", entry.use_link, Access.PUBLIC),
     Route("GET", "/login/oidc", entry.leave_for_issuer, Access.PUBLIC),
     Route("GET", "/login/oidc/callback", entry.come_back, Access.PUBLIC),
+    Route("POST", "/oauth/device", devices.begin, Access.PUBLIC, "api"),
+    Route("POST", "/oauth/token", devices.token, Access.PUBLIC, "api"),
+    Route("GET", "/oauth/device", devices.show, Access.SELF),
+    Route("POST", "/oauth/device/answer", devices.answer, Access.SELF),
     Route("GET", "/settings", own.lead_on, Access.PUBLIC),
     Route("GET", "/settings/profile", own.show_profile, Access.SELF),
     Route("POST", "/settings/profile", own.change_profile, Access.SELF),

@@ -37,8 +37,6 @@ FAMILIES = {
     "/api/{type:models|datasets|spaces}/{ns}/{name}/resource-group": "resource groups",
     "/api/collections/{ns}/{slug}/resource-group": "resource groups",
     "/api/organizations/{org}/{call:resource-groups|audit-log|billing|members/export}/{rest*}": "enterprise functions",
-    "/oauth/device": "sign-in by device code; make a token on the page of your account",
-    "/oauth/token": "sign-in by device code; make a token on the page of your account",
     "/oauth/authorize": "this server as an OAuth issuer",
 }
 

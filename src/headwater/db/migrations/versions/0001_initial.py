@@ -240,6 +240,22 @@ def upgrade() -> None:
     op.create_index("ix_collection_updated", "collection", ["updated_at"], unique=False)
     op.create_index("uq_collection_owner_title", "collection", ["owner_id", "title_key"], unique=True)
     op.create_table(
+        "device_code",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("user_code", sa.String(length=8), nullable=False),
+        sa.Column("client", sa.String(length=100), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=True),
+        sa.Column("approved", sa.Boolean(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_device_code_account_id")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_device_code")),
+        sa.UniqueConstraint("user_code", name=op.f("uq_device_code_user_code")),
+    )
+    op.create_index(op.f("ix_device_code_address"), "device_code", ["address"], unique=False)
+    op.create_index(op.f("ix_device_code_expires_at"), "device_code", ["expires_at"], unique=False)
+    op.create_table(
         "entry_secret",
         sa.Column("entry_id", sa.Integer(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),

@@ -1,0 +1,111 @@
+"""``hf auth login`` without a token: the two calls of the program (RFC 8628), and the page where its person approves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headwater import web
+from headwater.accounts.errors import CodeNotFound
+from headwater.accounts.pages.frame import Problem, beside_form
+from headwater.accounts.service import devices
+from headwater.accounts.store.devices import DeviceCode
+from headwater.kernel import Kind, utcnow
+from headwater.web import JsonResponse, read_body, shell, site_of
+
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
+FORM_LIMIT_BYTES = 16 << 10
+PROGRAMS = {"26be6b09-91c5-47da-9861-d2d2bb7a7e36": "hf auth login"}  # by client_id, huggingface_hub/constants.py
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True)
+class DevicePage:
+    """First the form for the code; then ``found``, to be approved; then ``done``: "approved" or "refused"."""
+
+    code: str = ""
+    found: DeviceCode | None = None
+    done: str = ""
+    problem: Problem | None = None
+    days: int = devices.TOKEN_LIFETIME.days
+
+
+async def begin(request: Request) -> Response:
+    """``POST /oauth/device``: codes for a program."""
+    form = parse_qs((await read_body(request, FORM_LIMIT_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+    site, client = site_of(request), request.client
+    program = PROGRAMS.get(form.get("client_id", [""])[0]) or request.headers.get("user-agent", "").partition(" ")[0]
+    made = await web.write_tx(
+        request,
+        devices.begin,
+        client=program,
+        address=client.host if client else "",
+        now=utcnow(),
+    )
+    shown = devices.spelled(made.user_code)
+    answer = {
+        "device_code": made.device_code,
+        "user_code": shown,
+        "verification_uri": f"{site.base_url}/oauth/device",
+        "verification_uri_complete": f"{site.base_url}/oauth/device?user_code={shown}",
+        "interval": devices.INTERVAL_S,
+        "expires_in": int(devices.LIFETIME.total_seconds()),
+    }
+    return JsonResponse(answer, headers=_NO_STORE)
+
+
+async def token(request: Request) -> Response:
+    """``POST /oauth/token``: the token, or the word for why not. Nothing is renewed here: one signs in again."""
+    form = parse_qs((await read_body(request, FORM_LIMIT_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+    if form.get("grant_type", [""])[0] != GRANT_TYPE:
+        return _refusal("unsupported_grant_type", "This server signs programs in by device code only.")
+    code = form.get("device_code", [""])[0]
+    db = site_of(request).db
+    found = await web.in_thread(db.read, devices.poll, code, now=utcnow())
+    if found.error is None:
+        found = await web.in_thread(db.write, devices.redeem, code, now=utcnow())
+    if found.token is None:
+        return _refusal(found.error or "expired_token", "")
+    answer = {
+        "access_token": found.token,
+        "token_type": "bearer",
+        "expires_in": int(devices.TOKEN_LIFETIME.total_seconds()),
+        "scope": "write",
+    }
+    return JsonResponse(answer, headers=_NO_STORE)
+
+
+async def show(request: Request) -> Response:
+    """``GET /oauth/device[?user_code=…]``."""
+    code = request.query_params.get("user_code", "")[:40]
+    if not code:
+        return shell.render(request, "accounts/device.html", DevicePage())
+    try:
+        found = await web.read_tx(request, devices.find_waiting, code, now=utcnow())
+    except CodeNotFound as error:
+        return _again(request, code, error)
+    return shell.render(request, "accounts/device.html", DevicePage(code=code, found=found))
+
+
+async def answer(request: Request) -> Response:
+    """``POST /oauth/device/answer``: the form's ``act`` is "approve" or "refuse"."""
+    form = await shell.read_form(request)
+    approve = form["act"] == "approve"
+    try:
+        await web.write_tx(request, devices.answer, form["user_code"], approve=approve, now=utcnow())
+    except CodeNotFound as error:
+        return _again(request, form["user_code"], error)
+    return shell.render(request, "accounts/device.html", DevicePage(done="approved" if approve else "refused"))
+
+
+def _again(request: Request, code: str, error: CodeNotFound) -> Response:
+    problem = beside_form(error, "code", shell.Form({"user_code": [code]}), Kind.NOT_FOUND)
+    page = DevicePage(code=code, problem=problem)
+    return shell.render(request, "accounts/device.html", page, status=web.status_of(error))
+
+
+def _refusal(error: str, description: str) -> Response:
+    return JsonResponse({"error": error, "error_description": description or error}, 400, headers=_NO_STORE)
