@@ -190,8 +190,8 @@ def open_database(data_dir: Path, url: str | None = None, *, connections: int = 
 def row_locked(act: Act) -> Act:
     """Declare that ``act`` keeps its promises by row locks, unique indexes and compare-and-swap alone.
 
-    PostgreSQL then runs it READ COMMITTED: it waits for a row that somebody else writes, instead of failing and being run
-    again. SQLite makes no difference. docs/decisions/0013-postgresql.md says which acts are, and why they may be.
+    On PostgreSQL it then waits for no other act but those that write the same rows. SQLite makes no difference.
+    docs/decisions/0013-postgresql.md says which acts are so, and what must hold for one to be.
     """
     act.is_row_locked = True  # type: ignore[attr-defined]
     return act

@@ -1,8 +1,9 @@
 """PostgreSQL by psycopg 3, for sites of several hosts.
 
-Reads are REPEATABLE READ snapshots, writes SERIALIZABLE transactions that are run again when PostgreSQL says that they
-met another (40001, 40P01), so an act means what it means on SQLite's single writer. After a few such meetings an act
-waits for its turn under a lock, so that every act comes through. docs/decisions/0013-postgresql.md has the reasons.
+Reads are REPEATABLE READ snapshots. Writes take turns over the whole site, as on SQLite, by an advisory lock that is held
+before their snapshot is taken, and are SERIALIZABLE; so an act means the same on both databases. Acts that say ``row_locked``
+run beside them, READ COMMITTED. Whichever PostgreSQL breaks off because it met another (40001, 40P01) is run again.
+docs/decisions/0013-postgresql.md has the reasons and the measurements.
 
 Each process keeps a bounded pool. A thread that holds a connection already (a read around a write) never waits for
 another, so the pool cannot lock up; what goes beyond the bound is closed again.
@@ -61,8 +62,7 @@ LOCK_TIMEOUT_S = 15
 IDLE_IN_TRANSACTION_S = 120
 MAX_IDLE_S = 600.0
 WRITERS = 6  # threads that run what was submitted
-TRIES = 14
-TRIES_BEFORE_TURNS = 4
+TRIES = 12
 _SERIALIZATION = ("40001", "40P01")
 
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -246,9 +246,11 @@ class _Pool:
 
     def give(self, link: _Link) -> None:
         link.used_at = time.monotonic()
-        self._give_back(link if link.is_well() else None)
-        if not link.is_well():
+        if link.is_well():
+            self._give_back(link)
+        else:
             link.close()
+            self._give_back(None)
 
     def _give_back(self, link: _Link | None) -> None:
         with self._changed:
@@ -303,6 +305,7 @@ class PostgresqlDatabase(Database):
         self._pool = _Pool(self._connect, connections)
         self._writers: ThreadPoolExecutor | None = None
         self._start_lock = threading.Lock()
+        self._turn = threading.Lock()
 
     # ---- opening
 
@@ -349,11 +352,11 @@ class PostgresqlDatabase(Database):
     # ---- reading and writing
 
     @contextmanager
-    def _link(self) -> Iterator[_Link]:
+    def _link(self, *, beyond: bool = False) -> Iterator[_Link]:
         """A connection from the pool for the block. A thread that has one already goes beyond the bound."""
         local = self._local
         depth = getattr(local, "depth", 0)
-        link = self._pool.take(beyond=depth > 0)
+        link = self._pool.take(beyond=beyond or depth > 0)
         local.depth = depth + 1
         try:
             yield link
@@ -372,22 +375,52 @@ class PostgresqlDatabase(Database):
                 self._raise(exc)
 
     def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
-        begin = _WRITE_ROW_LOCKED if getattr(act, "is_row_locked", False) else _WRITE
         local = self._local
         reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
         local.writes = True
         try:
-            with self._link() as link:
-                return self._until_it_is_kept(link, begin, lambda tx: act(tx, *args, **kwargs))
+            if getattr(act, "is_row_locked", False):
+                with self._link() as link:
+                    return self._until_it_is_kept(link, _WRITE_ROW_LOCKED, lambda tx: act(tx, *args, **kwargs))
+            with self._in_turn() as link:
+                return self._until_it_is_kept(link, _WRITE, lambda tx: act(tx, *args, **kwargs))
         finally:
             local.writes, local.tx = False, reads
 
+    @contextmanager
+    def _in_turn(self) -> Iterator[_Link]:
+        """A connection that holds the turn of the whole site. Of each process one thread alone waits for it there."""
+        if not self._turn.acquire(timeout=LOCK_TIMEOUT_S):
+            raise DatabaseBusy(f"other changes were not done within {LOCK_TIMEOUT_S} s")
+        try:
+            # Beyond the bound: those who have the others may be readers that wait for their turn to write.
+            with self._link(beyond=True) as link:
+                try:
+                    link.run(_TAKE_TURN)
+                    yield link
+                    if link.raw.pgconn.transaction_status == TransactionStatus.IDLE:
+                        link.run(_END_TURN)
+                except psycopg.Error as exc:
+                    link.close()
+                    self._raise(exc)
+                except BaseException:
+                    self._end_turn(link)
+                    raise
+        finally:
+            self._turn.release()
+
+    def _end_turn(self, link: _Link) -> None:
+        """After an act that was refused."""
+        link.roll_back()
+        try:
+            if not link.raw.closed:
+                link.run(_END_TURN)
+        except psycopg.Error:
+            link.close()  # and with it the turn
+
     def _until_it_is_kept(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
         for attempt in range(1, TRIES + 1):
-            in_turn = attempt > TRIES_BEFORE_TURNS
             try:
-                if in_turn:
-                    link.run(_TAKE_TURN)
                 return self._write_once(link, begin, act)
             except (DBAPIError, psycopg.Error) as exc:
                 link.roll_back()
@@ -398,10 +431,6 @@ class PostgresqlDatabase(Database):
             except BaseException:
                 link.roll_back()
                 raise
-            finally:
-                if in_turn and not link.raw.closed:
-                    with suppress(psycopg.Error):
-                        link.run(_END_TURN)
             metrics.RETRIES.add()
             time.sleep(random.uniform(0, min(0.1, 0.001 * 2**attempt)))  # noqa: S311 -- keeps two from meeting again
         raise AssertionError("unreachable")

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, text, update
 
-from headwater.db import Prepared, Tx, prepared
+from headwater.db import Prepared, Tx, insert, prepared, row_locked
 from headwater.kernel import JobId, utcnow
 from headwater.queue.tables import job
 
@@ -22,6 +22,15 @@ LONGEST_RETRY_S = 3600
 # Built once: every commit puts jobs, and building a statement costs more than running it.
 _WAITING = prepared(select(job.c.id).where(job.c.unique_key == bindparam("unique_key"), job.c.state == "waiting"))
 _INSERT = prepared(insert(job))
+# Where several write at once, the job that waits already is locked until they commit: nobody may begin it before, and miss what
+# they have written. (To look for it first would lock nothing.)
+_INSERT_OR_LOCK = prepared(
+    insert(job).on_conflict_do_update(
+        index_elements=["unique_key"],
+        index_where=text("state = 'waiting' and unique_key is not null"),
+        set_={"state": "waiting"},
+    )
+)
 _CLAIM = prepared(
     update(job)
     .where(job.c.id == bindparam("job_id"))
@@ -54,10 +63,11 @@ def put(
     """
     now = now or utcnow()
     key = None if unique is None else f"{kind}:{unique}"
-    if key is not None and tx.execute(_WAITING, {"unique_key": key}).first() is not None:
+    others_write = tx.dialect != "sqlite"
+    if key is not None and not others_write and tx.execute(_WAITING, {"unique_key": key}).first() is not None:
         return
     tx.execute(
-        _INSERT,
+        _INSERT_OR_LOCK if key is not None and others_write else _INSERT,
         {
             "kind": kind,
             "payload": payload,
@@ -74,9 +84,10 @@ def find_due(tx: Tx, now: datetime, kinds: Collection[str]) -> bool:
     return tx.execute(_find_due(tuple(kinds)), {"now": now}).first() is not None
 
 
+@row_locked
 def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
     """Take the job of these kinds that has been due longest, or one whose worker died, under a lease."""
-    row = tx.execute(_find_due(tuple(kinds)), {"now": now}).first()
+    row = tx.execute(_find_due(tuple(kinds), to_claim=True), {"now": now}).first()
     if row is None:
         return None
     until = now + timedelta(seconds=LEASE_S)
@@ -84,6 +95,7 @@ def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
     return Job(JobId(row.id), row.kind, row.payload, row.attempts + 1)
 
 
+@row_locked
 def renew(tx: Tx, job_id: JobId, now: datetime) -> None:
     """Hold on to a running job."""
     tx.execute(
@@ -93,6 +105,7 @@ def renew(tx: Tx, job_id: JobId, now: datetime) -> None:
     )
 
 
+@row_locked
 def finish(tx: Tx, job_id: JobId) -> None:
     """A job that is done leaves no row; what it did is recorded where it did it."""
     tx.execute(_FINISH, {"job_id": job_id})
@@ -166,12 +179,16 @@ def count_by_state(tx: Tx) -> dict[str, int]:
 
 
 @lru_cache
-def _find_due(kinds: tuple[str, ...]) -> Prepared:
-    """The job of these kinds that has been due longest; a process asks for few sets of kinds, very often."""
+def _find_due(kinds: tuple[str, ...], *, to_claim: bool = False) -> Prepared:
+    """The job of these kinds that has been due longest; a process asks for few sets of kinds, very often.
+
+    ``to_claim``: that nobody else is about to claim, or to put again.
+    """
     now: Any = bindparam("now")
     is_due = or_(
         (job.c.state == "waiting") & (job.c.run_at <= now),
         (job.c.state == "running") & (job.c.lease_until < now),
     )
     query = select(job).where(is_due, or_(*(job.c.kind == kind for kind in kinds)))
-    return prepared(query.order_by(job.c.run_at, job.c.id).limit(1))
+    query = query.order_by(job.c.run_at, job.c.id).limit(1)
+    return prepared(query.with_for_update(skip_locked=True) if to_claim else query)

@@ -15,7 +15,7 @@ from typing import Any
 
 from headwater import queue
 from headwater.blobs import BlobStore
-from headwater.db import Tx
+from headwater.db import Tx, row_locked
 from headwater.hub import quotas
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
@@ -84,7 +84,7 @@ def publish(
             check_ref(move.ref)
     with stored_pack(site, repo_id, pack) as inline:
         act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull, frees)
-        done = site.db.write(act.run, repo_id)
+        done = site.db.write(act.run_beside_others if act.is_plain else act.run, repo_id)
     if pack is not None and done.pack_id is not None and pack.objects is not None:
         changed = {move.ref: move.new for move in moves}
         site.part(GitStore).note_published(repo_id, done.repo.version, epoch, changed, done.pack_id, pack.objects)
@@ -118,6 +118,15 @@ class _Act:
     paths: Mapping[Sha256, str]
     pull: int
     frees: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it touches nothing but its own repository, whose row it locks first: no large files, no pull requests."""
+        return self.also is None and not self.paths and not any(m.ref.startswith("refs/pr/") for m in self.moves)
+
+    @row_locked
+    def run_beside_others(self, tx: Tx, repo_id: RepoId) -> Published:
+        return self.run(tx, repo_id)
 
     def run(self, tx: Tx, repo_id: RepoId) -> Published:
         from headwater.hub import files

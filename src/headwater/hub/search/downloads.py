@@ -10,7 +10,7 @@ from datetime import date
 
 from sqlalchemy import update
 
-from headwater.db import Database, Tx, insert
+from headwater.db import Database, Tx, insert, row_locked
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_day, download_total
 from headwater.kernel import RepoId, utcnow
@@ -82,8 +82,10 @@ def flush_downloads(site: Site) -> None:
         counts.flush()
 
 
+@row_locked
 def add_counts(tx: Tx, counts: dict[RepoId, int], day: date) -> None:
     """Add to the day, to the sum of all time, and to the number that lists show."""
+    counts = dict(sorted(counts.items()))  # who locks rows in one order never waits in a circle
     days = insert(download_day)
     tx.execute(
         days.on_conflict_do_update(index_elements=["repo_id", "day"], set_={"n": download_day.c.n + days.excluded.n}),
