@@ -65,7 +65,7 @@ def make_shard(files: list[tuple[list[tuple[MadeXorb, int, int]], str | None]], 
             size = sum(len(c) for c in xorb.chunks[first:last])
             out += struct.pack("<32sIIII", wrong.get("xorb") or from_text(xorb.name), 0, size, first, last)
         for xorb, first, last in terms:
-            out += (wrong.get("range_hash") or range_hash(h for h, _ in xorb.nodes[first:last])) + bytes(16)
+            out += (wrong.get("range_hash") or range_hash(b"".join(h for h, _ in xorb.nodes[first:last]))) + bytes(16)
         if sha256:
             out += from_text(sha256) + bytes(16)
     return bytes(out + END + END)

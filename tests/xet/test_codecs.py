@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import struct
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import lz4.frame
@@ -17,9 +19,10 @@ from hypothesis import strategies as st
 from headwater.blobs import BlobFolder, read_all
 from headwater.hub.files.terms import Term, XetSource, from_text, pack_terms, to_text, unpack_terms
 from headwater.hub.xet.errors import BadShard, BadXorb
-from headwater.hub.xet.hashes import NODE_KEY, Tree, chunk_hash, file_hash, merkle_root
+from headwater.hub.xet.hashes import NODE_KEY, Tree, chunk_hash, file_hash, iter_asked_about, merkle_root
+from headwater.hub.xet.receiving import LZ4_HEADS, FramedFile, PlainFile, receive_xorb, unpack_lz4
 from headwater.hub.xet.shards import build_dedup_shard, parse_shard
-from headwater.hub.xet.xorbs import MAX_CHUNK, FramedXorb, XorbIndex, index_key, ingest, read_index
+from headwater.hub.xet.xorbs import MAX_CHUNK, FramedXorb, XorbIndex, index_key, read_index
 
 KEEP = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -34,7 +37,7 @@ def frame(data: bytes, scheme: int) -> bytes:
     return struct.pack("<II", len(packed) << 8, len(data) << 8 | scheme) + packed
 
 
-def take(body: bytes, path: Path, step: int = 1 << 30) -> XorbIndex:
+def reading(body: bytes, step: int = 1 << 30) -> Callable[[memoryview], int]:
     at = 0
 
     def read_into(window: memoryview) -> int:
@@ -44,9 +47,13 @@ def take(body: bytes, path: Path, step: int = 1 << 30) -> XorbIndex:
         at += len(got)
         return len(got)
 
+    return read_into
+
+
+def take(body: bytes, path: Path, step: int = 1 << 30) -> XorbIndex:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        return ingest(read_into, fd)
+        return receive_xorb(reading(body, step), PlainFile(fd)).index
     finally:
         os.close(fd)
 
@@ -107,11 +114,61 @@ def test_a_damaged_xorb_is_refused_or_has_another_name(tmp_path: Path, pieces, d
 
 
 def test_a_frame_that_unpacks_to_more_than_it_announced_is_refused(tmp_path: Path) -> None:
-    packed = lz4.frame.compress(bytes(50 << 20), store_size=False)
-    bomb = struct.pack("<II", len(packed) << 8, 100 << 8 | 1) + packed
-    with pytest.raises(BadXorb):
-        take(bomb, tmp_path / "x.raw")
-    assert (tmp_path / "x.raw").stat().st_size == 0
+    for linked in (False, True):
+        packed = lz4.frame.compress(bytes(50 << 20), store_size=False, block_linked=linked)
+        bomb = struct.pack("<II", len(packed) << 8, 100 << 8 | 1) + packed
+        with pytest.raises(BadXorb):
+            take(bomb, tmp_path / "x.raw")
+        assert (tmp_path / "x.raw").stat().st_size == 0
+
+
+@pytest.mark.parametrize("block_size", [4, 5, 6, 7])
+@pytest.mark.parametrize("linked", [False, True], ids=["independent", "linked"])
+@pytest.mark.parametrize(
+    "options", [{}, {"content_checksum": True}, {"block_checksum": True}, {"store_size": True}], ids=str
+)
+def test_every_frame_that_lz4_can_make_is_read(block_size: int, linked: bool, options: dict[str, bool]) -> None:
+    plain = os.urandom(50_000) + bytes(70_000) + os.urandom(10) * 1000  # several small blocks, stored and packed
+    made = {"store_size": False, **options}
+    packed = lz4.frame.compress(plain, block_size=block_size, block_linked=linked, **made)
+    assert unpack_lz4(memoryview(packed), len(plain)) == plain
+    wrong = [
+        (packed[:-1], 0),
+        (packed + b"\0", 0),
+        (packed, 1),
+        (packed, -1),
+        (packed[:7], 0),
+        (packed[:-4], 0),
+        (b"", 0),
+    ]
+    for bad, more in wrong:
+        assert unpack_lz4(memoryview(bad), len(plain) + more) is None
+
+
+def test_clients_frames_are_known_by_their_heads() -> None:
+    """Those of the four block sizes, with independent blocks and nothing else: what is decoded without the frame layer."""
+    for block_size, n_bytes in ((4, 64 << 10), (5, 256 << 10), (6, 1 << 20), (7, 4 << 20)):
+        packed = lz4.frame.compress(bytes(n_bytes), block_size=block_size, block_linked=False, store_size=False)
+        assert LZ4_HEADS[packed[:7]] == n_bytes
+
+
+@KEEP
+@given(chunks, st.integers(100, 1 << 20))
+def test_a_xorb_can_be_kept_as_it_came(tmp_path: Path, pieces, step: int) -> None:
+    frames = [frame(data, scheme) for data, scheme in pieces]
+    body = b"".join(frames)
+    with (tmp_path / "x.framed").open("wb") as out:
+        received = receive_xorb(reading(body + b"XETBLOB" + bytes(5000), step), FramedFile(out.fileno()))
+    assert (tmp_path / "x.framed").read_bytes() == body
+    assert list(received.framed_lengths) == [len(one) for one in frames]
+    assert received.index == take(body, tmp_path / "x.raw")
+
+
+@given(st.lists(st.sampled_from([0, 1, 4, 8, 255]), min_size=2, max_size=60))
+def test_the_chunks_that_clients_ask_about_are_found(lows: list[int]) -> None:
+    digests = [bytes(24) + bytes([a, b]) + bytes(6) for a, b in itertools.pairwise(lows)]
+    asked = [i for i, d in enumerate(digests) if int.from_bytes(d[24:], "little") % 1024 == 0]
+    assert list(iter_asked_about(b"".join(digests))) == asked
 
 
 def test_an_old_clients_footer_is_passed_over(tmp_path: Path) -> None:
@@ -185,7 +242,7 @@ def test_any_range_of_a_xet_file_is_that_range_of_its_terms(tmp_path: Path, runs
     payload = bytes(range(250)) * 4
     (tmp_path / "p").write_bytes(payload)
     name = to_text(bytes(32))
-    source = XetSource([Term(name, 0, 1, offset, size) for offset, size in runs], {name: tmp_path / "p"})
+    source = XetSource([Term(name, 0, 1, offset, size) for offset, size in runs], BlobFolder(tmp_path), {name: "p"})
     whole = b"".join(payload[offset : offset + size] for offset, size in runs)
     assert source.size_bytes == len(whole)
     start = data.draw(st.integers(0, len(whole)))

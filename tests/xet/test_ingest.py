@@ -182,6 +182,20 @@ def test_a_wrong_sha256_is_refused_for_new_and_for_known_files(storage: Storage)
         publish(storage, grant, (ONE, 0, 20))
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 100_000, 390_000])
+def test_a_payload_that_became_shorter_is_told_and_nothing_recorded(storage: Storage, kept_bytes: int) -> None:
+    grant = grant_of(storage, "ada", storage.repo("ada", "m"))
+    large = MadeXorb([os.urandom(100_000) for _ in range(4)])
+    send(storage, grant, large)
+    digest = sha(plain(large))
+    checked = ingest.check_shard(storage.site, grant, make_shard([([(large, 0, 4)], digest)]))
+    (payload,) = (path for path in storage.files_left() if path.suffix == ".raw")
+    os.truncate(payload, kept_bytes)
+    with pytest.raises(OSError, match="shorter"):
+        ingest.finish_shard(storage.site, grant, checked, lambda _: None)
+    assert storage.site.db.read(files.find_missing, grant.actor, grant.repo_id, [digest]) == {digest}
+
+
 def test_a_term_past_the_end_of_its_xorb_is_refused(storage: Storage) -> None:
     grant = grant_of(storage, "ada", storage.repo("ada", "m"))
     send(storage, grant, TWO)

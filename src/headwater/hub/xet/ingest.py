@@ -30,10 +30,11 @@ from headwater.hub.grants import require_grant
 from headwater.hub.placing import placing as placing_lock
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import BadShard, BadXorb
-from headwater.hub.xet.hashes import Tree, file_hash, range_hash
+from headwater.hub.xet.hashes import Tree, file_hash, iter_asked_about, range_hash
 from headwater.hub.xet.models import CasGrant, Xorb
+from headwater.hub.xet.receiving import PlainFile, receive_xorb
 from headwater.hub.xet.shards import ShardFile, parse_shard
-from headwater.hub.xet.xorbs import XorbIndex, index_key, ingest, read_index
+from headwater.hub.xet.xorbs import XorbIndex, index_key, read_index
 from headwater.kernel import Sha256, XetHash, utcnow
 from headwater.web import BodyReader, Site
 
@@ -57,7 +58,7 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
     with site.blobs.temporary() as payload, site.blobs.temporary() as index_file, refusing_when_full():
         fd = os.open(payload, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            index = ingest(body.read_into, fd)
+            index = receive_xorb(body.read_into, PlainFile(fd)).index
         finally:
             os.close(fd)
         found = index.name()
@@ -207,13 +208,12 @@ def _check_file(file: ShardFile, indexes: _Indexes, known: Sha256 | None) -> Che
         size = index.ends[described.last] - offset
         if size != described.size_bytes:
             raise BadShard("a term states another length than its chunks have")
-        run = index.nodes(described.first, described.last)
-        if range_hash(digest for digest, _ in run) != described.range_hash:
+        hashes = index.hashes[32 * described.first : 32 * described.last]
+        if range_hash(hashes) != described.range_hash:
             raise BadShard("the range hash of a term is not that of its chunks")
-        for digest, _ in run:
-            if is_asked_about(digest):
-                chunks.setdefault(to_text(digest), number)
-        tree.extend(run)
+        for chunk in iter_asked_about(hashes):
+            chunks.setdefault(to_text(hashes[32 * chunk : 32 * chunk + 32]), number)
+        tree.add_chunks(hashes, index.lengths[described.first : described.last])
         terms.append(Term(described.xorb, described.first, described.last, offset, size))
     found = file_hash(tree.root())
     if found != file.xet_hash:
@@ -223,11 +223,6 @@ def _check_file(file: ShardFile, indexes: _Indexes, known: Sha256 | None) -> Che
     if known is not None and file.sha256 not in (None, known):
         raise BadShard(f"the file {found} has sha256 {known}, not {file.sha256}")
     return CheckedFile(found, terms, file.sha256, known, chunks)
-
-
-def is_asked_about(digest: bytes) -> bool:
-    """Whether clients ask about this chunk wherever it stands; of the others only about a file's first."""
-    return int.from_bytes(digest[24:32], "little") % 1024 == 0
 
 
 def finish_shard(site: Site, grant: CasGrant, shard: CheckedShard, progress: Callable[[int], None]) -> bool:
