@@ -25,7 +25,7 @@ GIT_CACHE_EVICTED = metrics.counter(
 
 def measure(tx: Tx) -> Iterator[Family]:
     """When the collector last ran, and whether it waits for an operator."""
-    from headwater.hub.collector.clock import find_last_run, find_stop
+    from headwater.hub.collector.clock import find_backup_time, find_last_run, find_stop
 
     last, stop = find_last_run(tx), find_stop(tx)
     text = "When the collector last began to run, in seconds since 1970; 0 if it never did."
@@ -37,3 +37,7 @@ def measure(tx: Tx) -> Iterator[Family]:
     )
     text = "1 while the collector waits for an operator to confirm the clock."
     yield Family("headwater_collector_stopped", "gauge", text, [({}, 0.0 if stop is None else 1.0)])
+    backup = find_backup_time(tx)
+    text = "When the last backup was made, in seconds since 1970; not there before the first."
+    samples: list[tuple[dict[str, str], float]] = [] if backup is None else [({}, backup.timestamp())]
+    yield Family("headwater_backup_last_timestamp_seconds", "gauge", text, samples)

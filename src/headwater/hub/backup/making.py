@@ -26,7 +26,8 @@ from headwater.hub.backup.folder import (
     list_snapshots,
     read_objects,
 )
-from headwater.kernel import SYSTEM, to_iso, utcnow
+from headwater.hub.collector.clock import keep_backup_time
+from headwater.kernel import SYSTEM, from_iso, to_iso, utcnow
 from headwater.web.site import Site
 
 COLLECTOR_LOCKS = ("collector", "pack-collector")
@@ -86,6 +87,7 @@ def make_backup(
 
 def _note_made(tx: Tx, manifest: Manifest) -> None:
     facts = {"database": manifest.database_sha256, "n_objects": manifest.n_objects, "bytes": manifest.object_bytes}
+    keep_backup_time(tx, from_iso(manifest.made_at))
     ledger.record(tx, SYSTEM, "backup.made", "site", facts, now=utcnow())
 
 

@@ -22,6 +22,7 @@ MAX_BACK = timedelta(seconds=5)  # what time servers correct
 _LAST = "collector_last_run"
 _STOP = "collector_stopped"
 _REPORT = "collector_last_report"
+_BACKUP = "last_backup"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,16 @@ def keep_report(tx: Tx, done: dict[str, int]) -> None:
 def find_report(tx: Tx) -> dict[str, int] | None:
     found: dict[str, int] | None = _read(tx, _REPORT)
     return found
+
+
+def keep_backup_time(tx: Tx, made_at: datetime) -> None:
+    """A backup has been made."""
+    _write(tx, _BACKUP, to_iso(made_at))
+
+
+def find_backup_time(tx: Tx) -> datetime | None:
+    found = _read(tx, _BACKUP)
+    return None if found is None else from_iso(found)
 
 
 def confirm_clock(tx: Tx, now: datetime) -> None:
