@@ -137,10 +137,14 @@ def test_files_without_a_row_go_and_young_ones_stay(storage: Storage) -> None:
     for path in (orphan, young, half, parts):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    for path in (orphan, half, parts):
+    killed = blobs.tmp / "push-0123" / "objects"  # what a process leaves that was killed in the middle of a push
+    killed.mkdir(parents=True)
+    (killed / "pack").write_bytes(b"xy")
+    for path in (orphan, half, parts, killed / "pack", killed, killed.parent):
         os.utime(path, (old, old))
     report = collector.collect(storage.site, now=NOW)
-    assert (report.orphans_removed, report.bytes_freed) == (2, 2)
+    assert (report.orphans_removed, report.bytes_freed) == (3, 4)
+    assert not killed.parent.exists()
     assert young.exists()
     assert parts.exists()
     assert not orphan.exists()

@@ -112,11 +112,7 @@ class Bytes(RuleBasedStateMachine):
             blobs = store.find_blobs(tx, DIGESTS)
             xorbs = xet_store.find_xorbs(tx, [x.name for x in XORBS])
         expected = {
-            *(
-                blob_key(b.sha256, b.generation)
-                for b in blobs.values()
-                if b.is_stored and b.layout == "plain"
-            ),
+            *(blob_key(b.sha256, b.generation) for b in blobs.values() if b.is_stored and b.layout == "plain"),
         }
         for x in xorbs.values():
             if x.is_stored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class CollectorBusy(HeadwaterError):
 def run_periodically(site: Site) -> None:
     """As ``collect``, for the worker: a clock that jumped is logged for the operator and ends nothing else."""
     stopped: ClockJumped | None = None
+    _sweep_temporary(site, Report())  # each host its own, whoever of them collects
     with contextlib.suppress(CollectorBusy):
         started = time.monotonic()
         try:
@@ -96,7 +98,7 @@ def collect(site: Site, *, now: datetime) -> Report:
         done.rights_dropped = _until_done(lambda: site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE))
         _end_blobs(site, done, now)
         _end_xorbs(site, done, now)
-        _sweep_temporary(site, done, now)
+        _sweep_temporary(site, done)
         _sweep_orphans(site, done, now)
         _abort_multiparts(site, now)
         site.db.write(keep_report, asdict(done))
@@ -142,11 +144,14 @@ def _end_xorbs(site: Site, done: Report, now: datetime) -> None:
         done.xorbs_removed += len(doomed)
 
 
-def _sweep_temporary(site: Site, done: Report, now: datetime) -> None:
-    """Temporary files that no process writes any more; uploads in parts may rest for longer."""
+def _sweep_temporary(site: Site, done: Report) -> None:
+    """Temporary files and folders of this host that no process writes any more; uploads in parts may rest for longer.
+
+    Their age is told by the clock that wrote it, that of this host's file system.
+    """
     for path in site.blobs.tmp.iterdir():
         grace = PARTS_GRACE if path.name.startswith("parts-") else TEMPORARY_GRACE
-        if _is_older(path, now - grace):
+        if _last_written(path) < time.time() - grace.total_seconds():
             done.bytes_freed += _remove(path)
             done.orphans_removed += 1
 
@@ -186,16 +191,24 @@ def _orphans(site: Site, kind: str, keys: list[str]) -> list[str]:
     return [key for key, name in named.items() if name not in kept]
 
 
-def _is_older(path: Path, moment: datetime) -> bool:
+def _last_written(path: Path) -> float:
+    """When a file, or anything below a folder, was last written; now, if it is gone already."""
     try:
-        return path.stat().st_mtime < moment.timestamp()
+        newest = path.stat().st_mtime
+        if path.is_dir():
+            newest = max([newest, *(below.stat().st_mtime for below in path.rglob("*"))])
     except FileNotFoundError:
-        return False
+        return time.time()
+    return newest
 
 
 def _remove(path: Path) -> int:
-    """Remove a file; returns its size, 0 when it was gone already."""
+    """Remove a file, or a folder that a process left when it was killed; returns the size, 0 when it was gone already."""
     try:
+        if path.is_dir():
+            size = sum(below.stat().st_size for below in path.rglob("*") if below.is_file())
+            shutil.rmtree(path, ignore_errors=True)
+            return size
         size = path.stat().st_size
         path.unlink()
     except FileNotFoundError:

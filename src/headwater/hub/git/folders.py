@@ -315,7 +315,10 @@ def _measure(cache_dir: Path) -> Iterator[_Measured]:
 def _evict(folder: Path) -> bool:
     doomed = folder.with_name(f"{folder.name}.{os.urandom(6).hex()}.gone")
     with _flock(folder.parent / f"{folder.name.partition('-')[0]}.lock"):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False  # somebody else has just evicted it
         try:
             if not _try_exclusive(fd):
                 return False
