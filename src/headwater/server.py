@@ -95,7 +95,7 @@ def dialects() -> dict[str, Dialect]:
 
 def app_for(site: Site) -> ASGIApp:
     """The whole site as one ASGI application."""
-    from headwater.accounts.door import authenticate
+    from headwater.accounts.door import authenticate, identify_sender
     from headwater.hub.figures import measure as measure_hub
     from headwater.ledger.figures import measure as measure_ledger
     from headwater.queue.figures import measure as measure_queue
@@ -103,7 +103,7 @@ def app_for(site: Site) -> ASGIApp:
 
     has_public_address = site.settings.of(ServerSettings).url is not None
     site.add_part(Figures((measure_queue, measure_ledger, measure_hub), for_token_only=has_public_address))
-    return build_app(site, routes(), authenticate, dialects())
+    return build_app(site, routes(), authenticate, dialects(), identify_sender)
 
 
 def serve(

@@ -31,6 +31,11 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None and checksum(text[:-_CHECKSUM_LENGTH]) == text[-_CHECKSUM_LENGTH:]
 
 
+def looks_like_token(text: str) -> bool:
+    """As ``is_token``, without the checksum: enough before a look-up, which decides anyway."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def checksum(body: str) -> str:
     """CRC-32 of ``body`` (prefix included) in base 62, most significant letter first."""
     number, out = zlib.crc32(body.encode()), ""

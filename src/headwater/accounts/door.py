@@ -19,8 +19,9 @@ from headwater.accounts import credentials
 from headwater.accounts.errors import BadCredential
 from headwater.accounts.models import Session
 from headwater.accounts.service import identify
+from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor, utcnow
-from headwater.web import Route, Site
+from headwater.web import Route, Site, in_thread
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "x-csrf-token"
@@ -63,14 +64,41 @@ async def authenticate(request: Request) -> Actor:
         BadCredential: a token that is wrong, expired or revoked, or whose owner is suspended.
         ForgedForm: a change with a browser's cookie that no page of ours sent.
     """
-    request.state.session, request.state.csrf = None, ""
-    header = request.headers.get("authorization")
+    site: Site = request.scope["state"]["site"]
+    if site.db.dialect == "sqlite":
+        # One indexed look-up costs less than handing it to another thread, and readers never wait for writers.
+        actor = site.db.read(_identify, request)
+    else:
+        actor = await in_thread(site.db.read, _identify, request)
+    session = session_of(request)
+    if session is not None and request.method not in SAFE_METHODS:
+        await _require_own_page(request, session)
+    return actor
+
+
+def _identify(tx: Tx, request: Request) -> Actor:
+    return identify_sender(request, tx)
+
+
+def identify_sender(request: Request, tx: Tx) -> Actor:
+    """As ``authenticate`` for a request that changes nothing.
+
+    Raises:
+        BadCredential.
+    """
+    state = request.scope["state"]
+    state["session"], state["csrf"] = None, ""
+    header = cookies = None
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            header = value.decode("latin-1")
+            break
+        if name == b"cookie":
+            cookies = value
     if header is not None:
-        return _by_token(request, header)
-    secret = request.cookies.get(cookie_name(request.state.site))
-    if not secret:
-        return ANONYMOUS
-    return await _by_session(request, secret)
+        return _by_token(state["site"], tx, header)
+    secret = None if cookies is None else request.cookies.get(cookie_name(state["site"]))
+    return ANONYMOUS if not secret else _by_session(request, tx, secret)
 
 
 def session_of(request: Request) -> Session | None:
@@ -94,30 +122,24 @@ def clear_session_cookie(response: Response, site: Site) -> None:
     response.delete_cookie(cookie_name(site), path="/", httponly=True, samesite="lax", secure=site.is_https)
 
 
-def _by_token(request: Request, header: str) -> Actor:
-    site: Site = request.state.site
+def _by_token(site: Site, tx: Tx, header: str) -> Actor:
     token, now = credentials.secret_of_authorization(header), utcnow()
-    if token is None or not credentials.is_token(token):
+    if token is None:
         raise BadCredential
-    # One indexed look-up costs less than handing it to another thread, and readers never wait for writers.
-    with site.db.reading() as tx:
-        found = identify.identify_token(tx, token, now=now)
+    found = identify.identify_token(tx, token, now=now)
     limits = found.actor.limits
     if found.is_stale and limits is not None:
         _write_aside(site, ("token", limits.token_id), identify.note_token_use, limits.token_id, now=now)
     return found.actor
 
 
-async def _by_session(request: Request, secret: str) -> Actor:
+def _by_session(request: Request, tx: Tx, secret: str) -> Actor:
     site: Site = request.state.site
     now = utcnow()
-    with site.db.reading() as tx:
-        found = identify.identify_session(tx, secret, now=now)
+    found = identify.identify_session(tx, secret, now=now)
     if found is None or found.session is None:
         return ANONYMOUS
     request.state.session, request.state.csrf = found.session, found.session.csrf
-    if request.method not in SAFE_METHODS:
-        await _require_own_page(request, found.session)
     if found.is_stale:
         _write_aside(site, ("session", found.session.id), identify.note_session_use, found.session, now=now)
     return found.actor

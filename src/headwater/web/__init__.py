@@ -13,8 +13,8 @@ from headwater.web.refusals import (
     refuse_in_json,
     status_of,
 )
-from headwater.web.requests import actor_of, call, read_json, read_json_object, read_tx, site_of, write_tx
-from headwater.web.responses import JsonResponse, SourceResponse, content_disposition, next_link
+from headwater.web.requests import actor_of, call, in_snapshot, read_json, read_json_object, read_tx, site_of, write_tx
+from headwater.web.responses import JsonResponse, ReadyResponse, SourceResponse, content_disposition, next_link
 from headwater.web.routing import Access, Endpoint, Route, Router, path_for
 from headwater.web.settings import WebSettings
 from headwater.web.site import Site
@@ -32,6 +32,7 @@ __all__ = [
     "BodyTruncated",
     "Endpoint",
     "JsonResponse",
+    "ReadyResponse",
     "Route",
     "Router",
     "Site",
@@ -41,6 +42,7 @@ __all__ = [
     "build_app",
     "call",
     "content_disposition",
+    "in_snapshot",
     "in_thread",
     "next_link",
     "path_for",

@@ -3,65 +3,87 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
+from headwater.web.logs import write_info
 from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere, refuse_in_json
 from headwater.web.routing import Access, Route, Router
 from headwater.web.settings import WebSettings
 from headwater.web.site import Site
+from headwater.web.threads import in_thread
 from headwater.web.watch import Seen, Watch
 
 Authenticate = Callable[[Request], Awaitable[Actor]]
+Identify = Callable[[Request, Tx], Actor]
 Dialect = Callable[[Request, HeadwaterError], Response]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_PLAIN_PATH = re.compile(rb"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~@:+,;=!$&'()*-]+)+/?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # What strangers wrote may be shown from this origin, but never run in it.
-_SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
+_SANDBOX = b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
 _PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    b"default-src 'self'; img-src 'self' data:; object-src 'none'; form-action 'self'; base-uri 'none'; "
+    b"frame-ancestors 'none'"
 )
-_RUNS_IN_BROWSERS = (
-    "text/html",
-    "application/xhtml+xml",
-    "image/svg+xml",
-    "text/xml",
-    "application/xml",
-    "application/pdf",
+_RUNS_IN_BROWSERS = frozenset(
+    (
+        b"text/html",
+        b"application/xhtml+xml",
+        b"image/svg+xml",
+        b"text/xml",
+        b"application/xml",
+        b"application/pdf",
+    )
 )
 
 log = structlog.get_logger("headwater.web")
 
 
 def build_app(
-    site: Site, routes: Iterable[Route], authenticate: Authenticate, dialects: Mapping[str, Dialect]
+    site: Site,
+    routes: Iterable[Route],
+    authenticate: Authenticate,
+    dialects: Mapping[str, Dialect],
+    identify: Identify | None = None,
 ) -> ASGIApp:
     """The whole site as one ASGI application.
 
     Args:
         authenticate: finds the actor of a request, and refuses forged ones (CSRF); asked for every
             route but those whose address is the credential. A bad credential on a route that needs none counts as no credential.
+        identify: the same for GET and HEAD, in an open snapshot; without it no route answers at once.
         dialects: how each door writes a refusal; a route's ``dialect`` that is missing here is written as JSON.
     """
-    return _App(site, Router(routes), authenticate, dialects)
+    return _App(site, Router(routes), authenticate, dialects, identify)
 
 
 class _App:
-    def __init__(self, site: Site, router: Router, authenticate: Authenticate, dialects: Mapping[str, Dialect]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        router: Router,
+        authenticate: Authenticate,
+        dialects: Mapping[str, Dialect],
+        identify: Identify | None,
+    ) -> None:
         self.site = site
         self.router = router
         self.authenticate = authenticate
+        self.identify = identify
+        # SQLite answers out of its own memory in microseconds, less than another thread costs; a database behind a network
+        # makes its caller wait.
+        self.reads_on_loop = site.db.dialect == "sqlite"
         self.dialects = dialects
         settings = site.settings.of(WebSettings)
         self.proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -70,12 +92,10 @@ class _App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        scope.setdefault("state", {})
         seen = self.watch.begin(self._apply_proxy(scope))
         request = Request(scope, receive, send)
-        request.state.site = self.site
-        request.state.actor = ANONYMOUS
-        request.state.request_id = request_id = _request_id(request)
+        request_id = _request_id(scope)
+        scope["state"] = {"site": self.site, "actor": ANONYMOUS, "request_id": request_id}
         structlog.contextvars.bind_contextvars(request_id=request_id)
         answer = _Answer(request, send, seen)
         route: Route | None = None
@@ -86,8 +106,7 @@ class _App:
             if route is None:
                 response = await self._answer_unknown(request, raw_path, allowed)
             else:
-                request.state.actor = await self._find_actor(request, route)
-                response = await route.endpoint(request)
+                response = await self._answer(request, route)
         except HeadwaterError as error:
             answer.code = error.code
             response = self._refuse(request, route, error)
@@ -115,6 +134,28 @@ class _App:
             more = self.watch.end(seen, route, request.method, 0 if exchange is None else exchange.received_bytes)
             if more is not None:
                 self._log(request, route, answer, more)
+
+    async def _answer(self, request: Request, route: Route) -> Response:
+        if route.at_once is not None and self.identify is not None:
+            if self.reads_on_loop:
+                found = self._answer_at_once(request, route)
+            else:
+                found = await in_thread(self._answer_at_once, request, route)
+            if found is not None:
+                return found
+        request.scope["state"]["actor"] = await self._find_actor(request, route)
+        return await route.endpoint(request)
+
+    def _answer_at_once(self, request: Request, route: Route) -> Response | None:
+        """Who asks, whether they may, and what: all in one snapshot."""
+        assert self.identify is not None and route.at_once is not None  # noqa: S101, PT018
+        with self.site.db.reading() as tx:
+            try:
+                request.scope["state"]["actor"] = self.identify(request, tx)
+            except HeadwaterError as error:
+                if route.access is not Access.PUBLIC or error.kind is not Kind.NOT_AUTHENTICATED:
+                    raise
+            return route.at_once(request, tx)
 
     async def _find_actor(self, request: Request, route: Route) -> Actor:
         if route.access is Access.SIGNED_LINK:
@@ -181,8 +222,8 @@ class _App:
         return any(address in network for network in self.proxies)
 
     def _log(self, request: Request, route: Route | None, answer: _Answer, more: dict[str, object]) -> None:
-        values = request.path_params if route else {}
-        actor: Actor = request.state.actor
+        values = request.scope["path_params"] if route else {}
+        actor: Actor = request.scope["state"]["actor"]
         facts: dict[str, object] = {
             "method": request.method,
             # The pattern, not the address: an address may hold a one-time link or a signature.
@@ -200,7 +241,7 @@ class _App:
         if "slow" in more:
             log.warning("request.answered", **facts)
         else:
-            log.info("request.answered", **facts)
+            write_info("request.answered", facts)
 
 
 class _Answer:
@@ -218,17 +259,25 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._seen.began(self.status)
-            headers = MutableHeaders(raw=message.setdefault("headers", []))
-            headers.setdefault("X-Request-Id", self._request.state.request_id)
-            headers.setdefault("X-Content-Type-Options", "nosniff")
-            media_type = headers.get("content-type", "").split(";")[0].lower()
-            if media_type in _RUNS_IN_BROWSERS and "content-security-policy" not in headers:
-                is_page = media_type == "text/html" and not hasattr(self._request.state, "serves_strangers_bytes")
-                headers["Content-Security-Policy"] = _PAGE_POLICY if is_page else _SANDBOX
-                headers.setdefault("Referrer-Policy", "same-origin")
-            message["headers"] = headers.raw
-            self.size_bytes = int(headers.get("content-length", 0))
+            message["headers"] = headers = list(message.get("headers", ()))
+            present = dict(headers)
+            length = present.get(b"content-length")
+            self.size_bytes = 0 if length is None else int(length)
+            self._complete(headers, present)
         await self._send(message)
+
+    def _complete(self, headers: list[tuple[bytes, bytes]], present: Mapping[bytes, bytes]) -> None:
+        state = self._request.scope["state"]
+        if b"x-request-id" not in present:
+            headers.append((b"x-request-id", state["request_id"].encode("ascii")))
+        if b"x-content-type-options" not in present:
+            headers.append((b"x-content-type-options", b"nosniff"))
+        media_type = present.get(b"content-type", b"").partition(b";")[0].lower()
+        if media_type in _RUNS_IN_BROWSERS and b"content-security-policy" not in present:
+            is_page = media_type == b"text/html" and "serves_strangers_bytes" not in state
+            headers.append((b"content-security-policy", _PAGE_POLICY if is_page else _SANDBOX))
+            if b"referrer-policy" not in present:
+                headers.append((b"referrer-policy", b"same-origin"))
 
 
 def _break_off(scope: Scope) -> None:
@@ -238,9 +287,11 @@ def _break_off(scope: Scope) -> None:
         exchange.abort()
 
 
-def _request_id(request: Request) -> str:
-    given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value, "latin-1")
+    return f"{random.getrandbits(64):016x}"
 
 
 def _checked_path(scope: Scope) -> str:
@@ -250,6 +301,8 @@ def _checked_path(scope: Scope) -> str:
         BadAddress: empty or dot segments, control characters, backslashes, or bytes that are not UTF-8, quoted or not.
     """
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    if _PLAIN_PATH.fullmatch(raw):
+        return raw.decode("ascii")
     plain = unquote_to_bytes(raw)
     if _CONTROL.search(plain):
         raise BadAddress("it holds control characters")

@@ -24,7 +24,13 @@ from typing import Any
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from headwater.blobs import Extent, Piece
 from headwater.web.bodies import SocketReader
@@ -37,6 +43,7 @@ KEEP_ALIVE_S = 65
 MAX_HEAD_BYTES = 64 * 1024
 LEAVE_S = 1.0  # of silence after which a connection of a process that leaves is closed
 LONGEST_LEAVE_S = 600  # a process that leaves may finish long answers for so long
+JOINED_BYTES = 64 * 1024  # a larger body is not copied behind its head
 HEAD_S = 30.0  # a request's head must be complete within this
 
 
@@ -48,6 +55,7 @@ class Protocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _head_since: float | None = None  # since when a request's head is waited for
     _discarding = False
     is_leaving = False
 
@@ -57,7 +65,7 @@ class Protocol(HttpToolsProtocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self._forget_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -82,12 +90,16 @@ class Protocol(HttpToolsProtocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        """As uvicorn's own, which is not called: of all callbacks this one is called most."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         self._count_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_came()
+        self._head_since = None
         super().on_headers_complete()
         if self.is_leaving and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -104,20 +116,28 @@ class Protocol(HttpToolsProtocol):
             raise ValueError("the request's head is too long")
 
     def _expect_head(self) -> None:
+        # The timer is not set anew for each request, but looks now and then what is waited for.
+        if self._head_since is None:
+            self._head_since = self.loop.time()
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._head_too_slow)
+            self._head_timer = self.loop.call_later(HEAD_S, self._look_for_head)
 
-    def _head_came(self) -> None:
+    def _look_for_head(self) -> None:
+        self._head_timer = None
+        if self._head_since is None or self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self._head_since = self.loop.time()  # a pipelined request waits for us, not we for it
+        left = self._head_since + HEAD_S - self.loop.time()
+        if left > 0.001:
+            self._head_timer = self.loop.call_later(left, self._look_for_head)
+        else:
+            self.transport.close()
+
+    def _forget_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    def _head_too_slow(self) -> None:
-        self._head_timer = None
-        if self.flow.read_paused:
-            self._expect_head()  # a pipelined request waits for us, not we for it
-        elif not self.transport.is_closing():
-            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, Exchange(self, cycle, app))  # type: ignore[arg-type]
@@ -161,6 +181,7 @@ class Exchange:
         self.taken: SocketReader | None = None
         self._came_before = 0  # the taken body's first bytes, which the loop had received
         self._closes_late = False
+        self._head = b""  # of the answer, until it leaves with the first of its body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["headwater.exchange"] = self
@@ -182,7 +203,7 @@ class Exchange:
         kind = message["type"]
         if kind == "http.response.start":
             self._settle_body()
-            await self.cycle.send(message)  # type: ignore[arg-type]
+            await self._begin(message["status"], message.get("headers", ()))
         elif kind == "headwater.pieces":
             await self._send_pieces(message["pieces"], message["count"], more_body=False)
         elif kind == "http.response.pathsend":
@@ -201,7 +222,57 @@ class Exchange:
                 SENT_BY_LOOP.add_alone(len(body))
             await self._send_body(message)
 
+    async def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """As uvicorn's cycle begins an answer, but that its head waits for the first of its body, to leave in one write."""
+        cycle = self.cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        if cycle.response_started:
+            raise RuntimeError("an answer was begun twice")
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        names, values, lines, says_close = [], [], [STATUS_LINE[status]], False
+        for name, value in (*cycle.default_headers, *headers):
+            names.append(name)
+            values.append(value)
+            lines += (name, b": ", value, b"\r\n")
+            if name == b"content-length" and cycle.chunked_encoding is None:
+                cycle.expected_content_length = int(value)
+                cycle.chunked_encoding = False
+            elif name == b"transfer-encoding" and value.lower() == b"chunked":
+                cycle.expected_content_length = 0
+                cycle.chunked_encoding = True
+            elif name == b"connection" and b"close" in [token.lower().strip() for token in value.split(b",")]:
+                cycle.keep_alive = False
+                says_close = True
+        if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"\t".join(values)):
+            raise RuntimeError("a header of the answer holds what no header may")
+        if not cycle.keep_alive and not says_close:
+            lines.append(b"connection: close\r\n")
+        if cycle.chunked_encoding is None and cycle.scope["method"] != "HEAD" and status not in (204, 304):
+            cycle.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        self._head = b"".join(lines)
+
     async def _send_body(self, message: Message) -> None:
+        head, cycle = self._head, self.cycle
+        if head and not cycle.disconnected:
+            self._head = b""
+            body = message.get("body", b"")
+            if (
+                cycle.chunked_encoding
+                or len(body) > JOINED_BYTES
+                or len(body) != cycle.expected_content_length
+                or cycle.scope["method"] == "HEAD"
+            ):
+                cycle.transport.write(head)
+            else:
+                cycle.transport.write(head + body)
+                cycle.expected_content_length = 0
+                message = {**message, "body": b""}
         if self._closes_late and not message.get("more_body", False):
             # uvicorn would close at once, and the client's unread bytes would turn that into a reset that swallows the answer.
             self.cycle.keep_alive = True
@@ -220,13 +291,14 @@ class Exchange:
             if count > cycle.expected_content_length:
                 raise RuntimeError("Response content longer than Content-Length")
             await self._flush()
+            head, self._head = self._head, b""
             if cycle.disconnected or self.protocol.transport.is_closing():
                 return
             flow = self.protocol.flow
             was_paused = flow.read_paused
             flow.pause_reading()  # while the socket may block, the loop keeps off it
             try:
-                await senders().send(self._socket_fd(), pieces, count)
+                await senders().send(self._socket_fd(), pieces, count, head)
             except asyncio.CancelledError:
                 self.abort()
                 raise
@@ -239,7 +311,7 @@ class Exchange:
         await self._send_body({"type": "http.response.body", "body": b"", "more_body": more_body})
 
     async def _flush(self) -> None:
-        """Wait until what the transport still holds, the head at least, has left: pieces go past it."""
+        """Wait until what the transport still holds of earlier answers has left: pieces go past it."""
         transport = self.protocol.transport
         if not transport.get_write_buffer_size():
             return

@@ -10,11 +10,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 from starlette.requests import Request
+from starlette.responses import Response
 
 from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor
 from headwater.web.bodies import read_body
 from headwater.web.refusals import BadJson
+from headwater.web.routing import AtOnce, Endpoint
 from headwater.web.site import Site
 from headwater.web.threads import in_thread
 
@@ -46,6 +48,21 @@ async def read_tx(
             return act(tx, actor, *args, **kwargs)
 
     return await in_thread(run)
+
+
+def in_snapshot(act: AtOnce) -> Endpoint:
+    """An endpoint out of what answers at once, for where the event loop must not read."""
+
+    async def endpoint(request: Request) -> Response:
+        def run(tx: Tx, _actor: Actor) -> Response:
+            found = act(request, tx)
+            if found is None:
+                raise TypeError("this cannot be answered from a snapshot alone")
+            return found
+
+        return await read_tx(request, run)
+
+    return endpoint
 
 
 async def write_tx(

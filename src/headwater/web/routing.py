@@ -15,7 +15,10 @@ from urllib.parse import quote, unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headwater.db import Tx
+
 Endpoint = Callable[[Request], Awaitable[Response]]
+AtOnce = Callable[[Request, Tx], Response | None]
 
 
 class Access(Enum):
@@ -33,13 +36,18 @@ class Access(Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """One method and pattern. ``dialect`` chooses how a refusal is written: hf, git, lfs, cas, api, page."""
+    """One method and pattern. ``dialect`` chooses how a refusal is written: hf, git, lfs, cas, api, page.
+
+    ``at_once`` is for calls that are asked very often (GET and HEAD only): it is tried first, in the snapshot in which the
+    actor was found, and answers from that and from memory; None where more is needed, and ``endpoint`` is asked.
+    """
 
     method: str
     pattern: str
     endpoint: Endpoint
     access: Access
     dialect: str = "page"
+    at_once: AtOnce | None = None
 
 
 _PARAM = re.compile(r"\{(\w+)(\*)?(?::([^}]+))?\}")
@@ -59,6 +67,35 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(out))
 
 
+_MAX_SHAPES = 4096
+_SHAPE_SEGMENTS = 12
+
+
+class _Shape:
+    """What a pattern asks of a path's segments, for leaving out most routes before any is tried."""
+
+    def __init__(self, pattern: str) -> None:
+        self.segments: list[frozenset[str] | None] = []  # None: anything
+        self.is_open = False  # whether more may follow
+        for segment in pattern.split("/")[1:]:
+            match = _PARAM.fullmatch(segment)
+            if segment.count("{") != segment.count("}"):  # words that hold slashes
+                self.is_open = True
+                break
+            if match is not None and match[2]:
+                self.is_open = True
+            elif match is not None and match[3]:
+                self.segments.append(frozenset(match[3].split("|")))
+            else:
+                self.segments.append(None if "{" in segment else frozenset({segment}))
+
+    def may_match(self, shape: tuple[str, ...]) -> bool:
+        n = len(self.segments)
+        if len(shape) < n or (len(shape) > n and not self.is_open):
+            return False
+        return all(words is None or word in words for words, word in zip(self.segments, shape, strict=False))
+
+
 class Router:
     """Finds the route of a request; within one first segment, declared order decides.
 
@@ -67,37 +104,56 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        self._by_head: dict[str, list[tuple[re.Pattern[str], Route]]] = {}
-        self._open: list[tuple[re.Pattern[str], Route]] = []
+        named: list[tuple[_Shape, re.Pattern[str], Route]] = []
+        open_: list[tuple[_Shape, re.Pattern[str], Route]] = []
         for route in self.routes:
             if not isinstance(route.access, Access):
                 raise TypeError(f"{route.method} {route.pattern} declares no access")
-            head = route.pattern.split("/")[1]
-            compiled = (_compile(route.pattern), route)
-            (self._open if "{" in head else self._by_head.setdefault(head, [])).append(compiled)
+            is_open = "{" in route.pattern.split("/")[1]
+            (open_ if is_open else named).append((_Shape(route.pattern), _compile(route.pattern), route))
+        self._all = [*named, *open_]
+        self._words = frozenset(
+            word for shape, _, _ in self._all for words in shape.segments if words is not None for word in words
+        )
+        self._by_shape: dict[tuple[str, ...], list[tuple[re.Pattern[str], Route]]] = {}
 
     def find(self, method: str, raw_path: str) -> tuple[Route | None, dict[str, str], list[str]]:
         """The route, its unquoted values, and which methods the path would take.
 
         HEAD is answered by GET's route unless it has its own.
         """
-        head = raw_path.split("/", 2)[1] if "/" in raw_path else ""
         allowed: list[str] = []
         fallback: tuple[Route, dict[str, str]] | None = None
-        for candidates in (self._by_head.get(head, ()), self._open):
-            for regex, route in candidates:
-                match = regex.fullmatch(raw_path)
-                if match is None:
-                    continue
-                values = {k: unquote(v or "") for k, v in match.groupdict().items()}
-                if route.method == method:
-                    return route, values, []
-                if method == "HEAD" and route.method == "GET" and fallback is None:
-                    fallback = (route, values)
-                allowed.append(route.method)
+        for regex, route in self._candidates(raw_path):
+            match = regex.fullmatch(raw_path)
+            if match is None:
+                continue
+            if route.method == method:
+                return route, _values(match), []
+            if method == "HEAD" and route.method == "GET" and fallback is None:
+                fallback = (route, _values(match))
+            allowed.append(route.method)
         if fallback is not None:
             return *fallback, []
         return None, {}, sorted(set(allowed))
+
+    def _candidates(self, raw_path: str) -> list[tuple[re.Pattern[str], Route]]:
+        """In order, those routes that could match a path with these words at these places."""
+        words = self._words
+        shape = tuple([part if part in words else "" for part in raw_path.split("/", _SHAPE_SEGMENTS + 1)[1:]])
+        found = self._by_shape.get(shape)
+        if found is None:
+            found = [(regex, route) for each, regex, route in self._all if each.may_match(shape)]
+            if len(self._by_shape) >= _MAX_SHAPES:
+                self._by_shape.clear()
+            self._by_shape[shape] = found
+        return found
+
+
+def _values(match: re.Match[str]) -> dict[str, str]:
+    return {
+        name: unquote(value) if value and "%" in value else value or "" for name, value in match.groupdict().items()
+    }
 
 
 def path_for(pattern: str, **values: str) -> str:

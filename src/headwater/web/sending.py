@@ -316,15 +316,17 @@ class Senders:
         self._threads = [_Sender(self._fast) for _ in range(n_threads)]
         self._turn = itertools.cycle(self._threads)
 
-    async def send(self, socket_fd: int, pieces: Iterable[Piece | OpenFile], count: int) -> None:
-        """Send ``count`` bytes made up by ``pieces`` on a duplicate of a non-blocking socket.
+    async def send(self, socket_fd: int, pieces: Iterable[Piece | OpenFile], count: int, head: bytes = b"") -> None:
+        """Send ``head``, and ``count`` bytes made up by ``pieces``, on a duplicate of a non-blocking socket.
 
         Nobody else may read or write the socket meanwhile: it is made to block for a time, which a duplicate shares.
 
         Raises:
             OSError: the peer has gone or takes nothing, or the pieces are not what was announced.
         """
-        job = _Job(socket.socket(fileno=os.dup(socket_fd)), pieces, count, asyncio.get_running_loop())
+        everything = itertools.chain((head,), pieces) if head else pieces
+        sock = socket.socket(fileno=os.dup(socket_fd))
+        job = _Job(sock, everything, count + len(head), asyncio.get_running_loop())
         thread = next(self._turn)
         if count >= WORTH_BYTES and self._fast.may_take():
             self._fast.take(job, thread.add)
@@ -337,7 +339,7 @@ class Senders:
             thread.wake()
             raise
         finally:
-            SENT_BY_KERNEL.add_alone(count - job.left)
+            SENT_BY_KERNEL.add_alone(max(0, count - job.left))
 
 
 _senders: Senders | None = None

@@ -32,7 +32,7 @@ def identify_token(tx: Tx, token: str, *, now: datetime) -> Identified:
     Raises:
         BadCredential: wrong, expired or revoked, or its owner is suspended.
     """
-    if not credentials.is_token(token):
+    if not credentials.looks_like_token(token):
         raise BadCredential
     row = secrets.token_with_owner(tx, credentials.digest_of(token))
     if row is None or row.revoked_at is not None or row.suspended_at is not None:

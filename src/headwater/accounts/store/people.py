@@ -6,15 +6,25 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from headwater.accounts.errors import AccountNameTaken
 from headwater.accounts.models import Account, AccountKind, Member, Namespace, Role
 from headwater.accounts.names import name_key
 from headwater.accounts.tables import account, identity, membership, password, site_setting
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.kernel import AccountId
+
+# What many requests ask: built once, for building costs more than running.
+_BY_ID = prepared(select(account).where(account.c.id == bindparam("account_id")))
+_BY_KEY = prepared(select(account).where(account.c.name_key == bindparam("key")))
+_ORGANISATIONS = prepared(
+    select(account, membership.c.role)
+    .join(membership, membership.c.org_id == account.c.id)
+    .where(membership.c.account_id == bindparam("member"))
+    .order_by(account.c.name_key)
+)
 
 
 def account_of(row: Row[Any]) -> Account:
@@ -59,7 +69,7 @@ def insert_account(
 
 
 def find_account(tx: Tx, name: str) -> Account | None:
-    row = tx.execute(select(account).where(account.c.name_key == name_key(name))).first()
+    row = tx.execute(_BY_KEY, {"key": name_key(name)}).first()
     return None if row is None else account_of(row)
 
 
@@ -67,7 +77,10 @@ def accounts_by_id(tx: Tx, ids: Iterable[int]) -> dict[AccountId, Account]:
     wanted = set(ids)
     if not wanted:
         return {}
-    rows = tx.execute(select(account).where(account.c.id.in_(wanted)))
+    if len(wanted) == 1:
+        rows = tx.execute(_BY_ID, {"account_id": wanted.pop()})
+    else:
+        rows = tx.execute(select(account).where(account.c.id.in_(wanted)))
     return {AccountId(row.id): account_of(row) for row in rows}
 
 
@@ -168,12 +181,7 @@ def count_members(tx: Tx, org_ids: Iterable[int]) -> dict[int, int]:
 
 
 def organisations_of(tx: Tx, account_id: int) -> list[Namespace]:
-    rows = tx.execute(
-        select(account, membership.c.role)
-        .join(membership, membership.c.org_id == account.c.id)
-        .where(membership.c.account_id == account_id)
-        .order_by(account.c.name_key)
-    )
+    rows = tx.execute(_ORGANISATIONS, {"member": account_id})
     return [Namespace(account_of(row), Role(row.role)) for row in rows]
 
 

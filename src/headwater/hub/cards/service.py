@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from headwater.db import Tx
 from headwater.hub.cards import store
@@ -16,6 +17,11 @@ from headwater.web import Site
 def find_card(tx: Tx, repo_id: RepoId) -> Card | None:
     """The card as it was last indexed; ``card.commit`` tells at which head. None before the first time."""
     return store.find_card(tx, repo_id)
+
+
+def find_stamp(tx: Tx, repo_id: RepoId) -> tuple[CommitId | None, datetime] | None:
+    """The commit that ``find_card`` and ``list_siblings`` stand at, and when they were written; None before the first time."""
+    return store.find_stamp(tx, repo_id)
 
 
 def get_cards(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, Card]:

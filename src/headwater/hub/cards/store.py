@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, bindparam, delete, func, select
 
-from headwater.db import Tx, insert
+from headwater.db import Tx, insert, prepared
 from headwater.hub.cards.models import Card, Problem, Sibling
 from headwater.hub.models import RepoKind
 from headwater.hub.tables.cards import card, default_file
@@ -19,9 +19,20 @@ from headwater.kernel import CommitId, GitOid, RepoId, Sha256
 _LISTED = [column for column in card.c if column.name != "text"]
 _CHUNK = 500
 
+# What many requests and every commit ask: built once, for building costs more than running.
+_CARD = prepared(select(card).where(card.c.repo_id == bindparam("repo")))
+_STAMP = prepared(select(card.c.commit_id, card.c.indexed_at).where(card.c.repo_id == bindparam("repo")))
+_SIBLINGS = prepared(
+    select(default_file)
+    .where(default_file.c.repo_id == bindparam("repo"), default_file.c.path > bindparam("after"))
+    .order_by(default_file.c.path)
+    .limit(bindparam("most"))
+)
+_N_FILES = prepared(select(func.count()).select_from(default_file).where(default_file.c.repo_id == bindparam("repo")))
+
 
 def find_card(tx: Tx, repo_id: RepoId) -> Card | None:
-    row = tx.execute(select(card).where(card.c.repo_id == repo_id)).first()
+    row = tx.execute(_CARD, {"repo": repo_id}).first()
     return None if row is None else _to_card(row, row.text)
 
 
@@ -59,8 +70,14 @@ def delete_card(tx: Tx, repo_id: RepoId) -> None:
 
 
 def indexed_commit(tx: Tx, repo_id: RepoId) -> CommitId | None:
-    found = tx.execute(select(card.c.commit_id).where(card.c.repo_id == repo_id)).scalar()
-    return None if found is None else CommitId(found)
+    found = tx.execute(_STAMP, {"repo": repo_id}).first()
+    return None if found is None or found.commit_id is None else CommitId(found.commit_id)
+
+
+def find_stamp(tx: Tx, repo_id: RepoId) -> tuple[CommitId | None, datetime] | None:
+    """The commit that the index stands at, and when it was written: together they name the version of all it says."""
+    found = tx.execute(_STAMP, {"repo": repo_id}).first()
+    return None if found is None else (found.commit_id, found.indexed_at)
 
 
 def change_files(tx: Tx, repo_id: RepoId, put: Iterable[Sibling], gone: Iterable[str]) -> None:
@@ -93,19 +110,12 @@ def change_files(tx: Tx, repo_id: RepoId, put: Iterable[Sibling], gone: Iterable
 
 
 def count_files(tx: Tx, repo_id: RepoId) -> int:
-    found: int = tx.execute(
-        select(func.count()).select_from(default_file).where(default_file.c.repo_id == repo_id)
-    ).scalar()
+    found: int = tx.execute(_N_FILES, {"repo": repo_id}).scalar()
     return found
 
 
 def list_siblings(tx: Tx, repo_id: RepoId, *, after: str = "", limit: int = 100_000) -> list[Sibling]:
-    rows = tx.execute(
-        select(default_file)
-        .where(default_file.c.repo_id == repo_id, default_file.c.path > after)
-        .order_by(default_file.c.path)
-        .limit(limit)
-    )
+    rows = tx.execute(_SIBLINGS, {"repo": repo_id, "after": after, "most": limit})
     return [_to_sibling(row) for row in rows]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from headwater.kernel import CommitId, RepoId
@@ -25,14 +26,19 @@ class ReachedCommits:
         self._known: OrderedDict[tuple[RepoId, int, CommitId], bool] = OrderedDict()
         self._lock = threading.Lock()
 
+    def known(
+        self, refs: Mapping[str, str], repo_id: RepoId, version: int, commit: CommitId, revision: str
+    ) -> bool | None:
+        """As ``is_on_branch``, where that can be told from memory; else None."""
+        if f"refs/heads/{revision}" in refs or f"refs/tags/{revision}" in refs:
+            return True
+        return self._known.get((repo_id, version, commit))
+
     def is_on_branch(self, snap: Snapshot, commit: CommitId, revision: str = "") -> bool:
         """As ``Snapshot.is_on_branch``; ``revision`` is how the commit was asked for, which may tell it at once."""
-        if f"refs/heads/{revision}" in snap.refs or f"refs/tags/{revision}" in snap.refs:
-            return True
-        key = (snap.repo_id, snap.version, commit)
-        with self._lock:
-            known = self._known.get(key)
+        known = self.known(snap.refs, snap.repo_id, snap.version, commit, revision)
         if known is None:
+            key = (snap.repo_id, snap.version, commit)
             known = snap.is_on_branch(commit)
             with self._lock:
                 self._known[key] = known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from typing import ClassVar
 
 from headwater.accounts import Action
 from headwater.blobs import ByteSource, MemorySource, Piece
+from headwater.db import Tx
 from headwater.hub import access, files
+from headwater.hub.content.known import Known, KnownEntries
 from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.errors import FileNotFound, RevisionNotFound
-from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeColumns, TreeEntry
+from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeColumns, TreeEntry, find_ref
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import Actor, CommitId, Sha256, XetHash
 from headwater.web import Site
 
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 MAX_GIT_BLOB_BYTES = 256 << 20  # what a door reads out of git at once; pushes of more are refused
 
 
@@ -205,18 +209,75 @@ def find_file(
     """
     with open_revision(site, actor, kind, name, revision, action=Action.READ_FILES) as at:
         entry = at.snap.entry(at.commit, path)
+        named = _named(at.snap.refs, at.name, at.repo.default_branch)
+        if named is not None:
+            key = (at.repo.id, at.snap.prune_epoch, named, path)
+            site.part(KnownEntries).keep(key, Known(at.commit, entry))
         if entry is None or entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
             raise FileNotFound(path, at.commit)
         on_branch = site.part(ReachedCommits).is_on_branch(at.snap, at.commit, revision)
         if entry.sha256 is not None:
-            source: ByteSource = files.open_file(site, at.repo.id, entry.sha256, pull=None)
-            xet_hash = site.db.read(files.xet_hashes, [entry.sha256]).get(entry.sha256)
-            return FoundFile(at.repo, at.commit, entry, source, xet_hash, on_branch)
+            with site.db.reading() as tx:
+                return _large_file(site, tx, at.repo, at.commit, entry, on_branch=on_branch, with_bytes=with_bytes)
         if with_bytes:
-            source = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
+            source: ByteSource = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
         else:
             source = SizeOnly(entry.size_bytes)
         return FoundFile(at.repo, at.commit, entry, source, None, on_branch)
+
+
+def find_file_at_once(
+    site: Site, tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, revision: str, path: str, *, with_bytes: bool
+) -> FoundFile | None:
+    """As ``find_file``, from the open snapshot and from memory alone; None where that does not do.
+
+    Raises:
+        As ``find_file``.
+    """
+    repo = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
+    handle = site.part(GitStore).at_hand(repo.id, repo.version, repo.prune_epoch)
+    named = None if handle is None else _named(handle.refs, revision, repo.default_branch)
+    if handle is None or named is None:
+        return None
+    known = site.part(KnownEntries).find((repo.id, repo.prune_epoch, named, path))
+    if known is None:
+        return None
+    entry = known.entry
+    if entry is None or entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
+        raise FileNotFound(path, known.commit)
+    on_branch = site.part(ReachedCommits).known(handle.refs, repo.id, repo.version, known.commit, revision)
+    if on_branch is None:
+        return None
+    if entry.sha256 is not None:
+        return _large_file(site, tx, repo, known.commit, entry, on_branch=on_branch, with_bytes=with_bytes)
+    source: ByteSource = SizeOnly(entry.size_bytes)
+    if with_bytes:
+        held = handle.objects.held.get(entry.oid)
+        if held is None:
+            return None
+        source = MemorySource(held[1])
+    return FoundFile(repo, known.commit, entry, source, None, on_branch)
+
+
+def _large_file(
+    site: Site, tx: Tx, repo: Repository, commit: CommitId, entry: TreeEntry, *, on_branch: bool, with_bytes: bool
+) -> FoundFile:
+    assert entry.sha256 is not None  # noqa: S101
+    blob = files.get_readable(tx, repo.id, entry.sha256, pull=None)
+    # A store of its own is named to those who ask with HEAD, too.
+    has_source = with_bytes or site.blobs.is_remote
+    source = files.source_of(tx, site.blobs, blob) if has_source else SizeOnly(blob.size_bytes)
+    return FoundFile(repo, commit, entry, source, blob.xet_hash, on_branch)
+
+
+def _named(refs: Mapping[str, str], revision: str, default_branch: str) -> str | None:
+    """The object that a revision stands for, where its name tells: of a ref, or a whole commit id."""
+    if revision in ("", "HEAD"):
+        revision = f"refs/heads/{default_branch}"
+    found = find_ref(refs, revision)
+    if found is None and _COMMIT_ID.fullmatch(revision):
+        return revision
+    return found
 
 
 def list_refs(site: Site, actor: Actor, kind: RepoKind, name: RepoName) -> Refs:

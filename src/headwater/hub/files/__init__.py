@@ -12,6 +12,7 @@ from headwater.hub.files.service import (
     direct_link,
     drop_rights,
     find_missing,
+    get_readable,
     grant_rights,
     has_right,
     open_file,
@@ -19,6 +20,7 @@ from headwater.hub.files.service import (
     payload_key,
     repo_lfs_files,
     repo_stored_bytes,
+    source_of,
     xet_hashes,
 )
 
@@ -32,6 +34,7 @@ __all__ = [
     "direct_link",
     "drop_rights",
     "find_missing",
+    "get_readable",
     "grant_rights",
     "has_right",
     "open_file",
@@ -40,6 +43,7 @@ __all__ = [
     "place_plain",
     "repo_lfs_files",
     "repo_stored_bytes",
+    "source_of",
     "store_plain",
     "write_hashed",
     "xet_hashes",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from headwater.blobs import BlobStore, ByteSource, blob_key
 from headwater.db import Tx
@@ -22,7 +22,7 @@ from headwater.hub.errors import BlobNotStored
 from headwater.hub.files import store
 from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
 from headwater.hub.files.store import Blob
-from headwater.hub.files.terms import XetSource, unpack_terms
+from headwater.hub.files.terms import Term, XetSource, unpack_terms
 from headwater.hub.tables.files import blob, file_right
 from headwater.kernel import Actor, Page, RepoId, Sha256, XetHash, decode_number, encode_cursor
 
@@ -163,12 +163,19 @@ def open_file(site: Site, repo_id: RepoId, sha256: Sha256, *, pull: int | None =
         LargeFileNotFound: not here, or not through this repository.
     """
     with site.db.reading() as tx:
-        if not has_right(tx, repo_id, sha256, pull=pull):
-            raise LargeFileNotFound(sha256)
-        found = store.find_blobs(tx, [sha256]).get(sha256)
-        if found is None or not found.is_stored:
-            raise LargeFileNotFound(sha256)
-        return source_of(tx, site.blobs, found)
+        return source_of(tx, site.blobs, get_readable(tx, repo_id, sha256, pull=pull))
+
+
+def get_readable(tx: Tx, repo_id: RepoId, sha256: Sha256, *, pull: int | None = 0) -> Blob:
+    """The row of a large file that the repository may read; ``pull`` as for ``has_right``.
+
+    Raises:
+        LargeFileNotFound: not here, or not through this repository.
+    """
+    found, through = store.find_readable(tx, repo_id, sha256)
+    if found is None or not found.is_stored or (pull is not None and through.isdisjoint({0, pull})):
+        raise LargeFileNotFound(sha256)
+    return found
 
 
 def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
@@ -176,8 +183,11 @@ def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     if found.layout == "plain":
         return blobs.source(blob_key(found.sha256, found.generation), found.size_bytes)
     assert found.xet_hash is not None  # noqa: S101
-    terms = unpack_terms(store.find_terms(tx, found.xet_hash) or b"")
     generations = store.find_generations(tx, found.xet_hash)
+    terms = _known_terms.get(found.xet_hash)
+    if terms is None or not all(term.xorb in generations for term in terms):
+        terms = unpack_terms(store.find_terms(tx, found.xet_hash) or b"")
+        _keep_terms(found.xet_hash, terms)
     return XetSource(terms, blobs, {name: payload_key(name, n) for name, n in generations.items()})
 
 
@@ -186,6 +196,18 @@ def direct_link(blobs: BlobStore, found: Blob, *, expires_s: int) -> str | None:
     if not blobs.is_remote or found.layout != "plain":
         return None
     return blobs.signed_url(blob_key(found.sha256, found.generation), expires_s=expires_s)
+
+
+# A file's name in Xet says what its bytes are; so terms whose xorbs are still among the file's own lead to the same bytes.
+_known_terms: dict[XetHash, list[Term]] = {}
+_MOST_TERMS, _MOST_FILES = 500, 500
+
+
+def _keep_terms(name: XetHash, terms: list[Term]) -> None:
+    if len(terms) <= _MOST_TERMS:
+        if len(_known_terms) >= _MOST_FILES:
+            _known_terms.clear()
+        _known_terms[name] = terms
 
 
 def payload_key(name: XetHash, generation: int = 0) -> str:
@@ -213,9 +235,4 @@ def repo_lfs_files(tx: Tx, repo_id: RepoId, *, cursor: str | None = None, limit:
 
 def repo_stored_bytes(tx: Tx, repo_id: RepoId) -> int:
     """Bytes of all large files the repository may read by its own right, each counted once."""
-    query = (
-        select(func.sum(blob.c.size_bytes))
-        .join(file_right, file_right.c.sha256 == blob.c.sha256)
-        .where(file_right.c.repo_id == repo_id, file_right.c.pull == 0)
-    )
-    return tx.execute(query).scalar() or 0
+    return store.stored_bytes(tx, repo_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, false, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, false, func, or_, select, update
 
 from headwater import accounts
 from headwater.accounts import Action
@@ -27,6 +27,16 @@ _RIGHTS = prepared(
     select(file_right.c.sha256, file_right.c.pull).where(
         file_right.c.repo_id == bindparam("repo"), file_right.c.sha256 == bindparam("digest")
     )
+)
+_READABLE = prepared(
+    select(blob.c.size_bytes, blob.c.layout, blob.c.xet_hash, blob.c.state, blob.c.generation, file_right.c.pull)
+    .join(file_right, file_right.c.sha256 == blob.c.sha256)
+    .where(file_right.c.repo_id == bindparam("repo"), blob.c.sha256 == bindparam("digest"))
+)
+_STORED = prepared(
+    select(func.sum(blob.c.size_bytes))
+    .join(file_right, file_right.c.sha256 == blob.c.sha256)
+    .where(file_right.c.repo_id == bindparam("repo"), file_right.c.pull == 0)
 )
 _TERMS = prepared(select(xet_file.c.terms).where(xet_file.c.xet_hash == bindparam("file")))
 _GENERATIONS = prepared(
@@ -64,6 +74,16 @@ def find_blobs(tx: Tx, digests: Iterable[Sha256]) -> dict[Sha256, Blob]:
                 Sha256(row.sha256), row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
             )
     return found
+
+
+def find_readable(tx: Tx, repo_id: RepoId, sha256: Sha256) -> tuple[Blob | None, set[int]]:
+    """The row of a digest, in any state, and through what the repository may read it; as ``find_rights``."""
+    rows = tx.execute(_READABLE, {"repo": repo_id, "digest": sha256}).all()
+    if not rows:
+        return None, set()
+    row = rows[0]
+    found = Blob(sha256, row.size_bytes, row.layout, row.xet_hash, row.state, row.generation)
+    return found, {each.pull for each in rows}
 
 
 def find_rights(tx: Tx, repo_id: RepoId, digests: Iterable[Sha256]) -> dict[Sha256, set[int]]:
@@ -178,6 +198,11 @@ def insert_claim(
         charged.pending(payer.account_id, find_blobs(tx, [sha256])[sha256].size_bytes, is_guest=payer.is_guest)
     if bill is None:
         charged.settle(tx)
+
+
+def stored_bytes(tx: Tx, repo_id: RepoId) -> int:
+    found: int | None = tx.execute(_STORED, {"repo": repo_id}).scalar()
+    return found or 0
 
 
 def find_terms(tx: Tx, xet_hash: XetHash) -> bytes | None:

@@ -34,7 +34,7 @@ from headwater.hub.git.models import (
 )
 from headwater.hub.git.pointers import format_pointer, parse_pointer
 from headwater.hub.git.publish import Published, publish, publish_first
-from headwater.hub.git.snapshot import Snapshot, TreeColumns
+from headwater.hub.git.snapshot import Snapshot, TreeColumns, find_ref
 from headwater.hub.git.store import find_pointers
 from headwater.hub.git.tags import build_tag
 from headwater.hub.names import check_ref as check_ref_name
@@ -67,6 +67,7 @@ __all__ = [
     "build_tag",
     "check_ref_name",
     "find_pointers",
+    "find_ref",
     "format_pointer",
     "is_retry_of",
     "merge_commit",

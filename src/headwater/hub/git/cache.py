@@ -112,6 +112,16 @@ class GitStore:
         finally:
             snap.close()
 
+    def at_hand(self, repo_id: RepoId, version: int, prune_epoch: int) -> Handle | None:
+        """What this process has in memory, if it is just this version of the repository; else ``open`` it.
+
+        Names of refs and objects that are held may be read from it; it reads no file, and asks for nothing.
+        """
+        handle = self._handles.get(repo_id)
+        if handle is None or handle.head.version != version or handle.head.prune_epoch != prune_epoch:
+            return None
+        return handle
+
     def open_folder(self, repo_id: RepoId, version: int) -> tuple[Folder, int]:
         """The cache folder at ``version`` or later, and the descriptor that keeps its files in place until closed."""
         for _ in range(5):

@@ -127,10 +127,9 @@ class Snapshot:
         """
         if revision in ("", "HEAD"):
             revision = f"refs/heads/{default_branch or self.default_branch}"
-        for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision, f"refs/{revision}"):
-            oid = self.refs.get(name)
-            if oid is not None:
-                return self._commit_of(oid, revision)
+        oid = find_ref(self.refs, revision)
+        if oid is not None:
+            return self._commit_of(oid, revision)
         if _HEX.fullmatch(revision):
             return self._commit_of(self._expand(revision), revision)
         raise RevisionNotFound(revision)
@@ -465,6 +464,15 @@ class Snapshot:
             pass_fds=(self.lock_fd,),
         )
         return done.stdout
+
+
+def find_ref(refs: Mapping[str, str], revision: str) -> str | None:
+    """What the ref that a client means by ``revision`` points at: a branch goes before a tag, a short name before a full one."""
+    for name in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision, f"refs/{revision}"):
+        oid = refs.get(name)
+        if oid is not None:
+            return oid
+    return None
 
 
 def split_path(path: str) -> list[bytes]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import mimetypes
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import parse_qs
 
 import orjson
@@ -10,21 +13,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
+from headwater.db import Tx
 from headwater.hub.content.errors import BadParameter
 from headwater.hub.content.reading import (
     FoundFile,
     TreeLines,
     TreePage,
     find_file,
+    find_file_at_once,
     find_paths,
     list_history,
     list_tree,
     list_tree_lines,
 )
+from headwater.hub.git import TreeEntry
 from headwater.hub.huggingface.answers import as_json, commit_json, entry_json, lines_json
 from headwater.hub.huggingface.asking import API, asked, count, flag, json_body, parse_flag, renamed
 from headwater.hub.huggingface.downloads import note_download
-from headwater.kernel import Actor, decode_cursor, encode_cursor
+from headwater.kernel import Actor, CommitId, XetHash, decode_cursor, encode_cursor
 from headwater.web import Access, Route, Site
 
 TREE_PAGE = 1000
@@ -39,6 +45,7 @@ LINK_S = 3600  # of a file in an object store; a client that breaks off goes on 
 # with a stranger's bytes carries. Anything else goes out as plain text or as bytes to be saved.
 _SHOWN = ("image/", "audio/", "video/", "font/")
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-sh")
+_UNSHOWN = "application/octet-stream"
 _TEXT_ENDS = (
     ".md", ".txt", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".csv", ".tsv",
     ".gitattributes", ".gitignore", ".jinja", ".bib", ".tex", ".rs", ".go", ".c", ".h", ".cpp", ".ts", ".sql", ".lock",
@@ -118,69 +125,119 @@ async def resolve(request: Request) -> Response:
     values = request.path_params
     is_head = request.method == "HEAD"
     found = await web.call(request, find_file, kind, name, values["rev"], values["path"], with_bytes=not is_head)
+    return _file_answer(request, found)
+
+
+def resolve_at_once(request: Request, tx: Tx) -> Response | None:
+    """The same, of what was asked for before."""
+    kind, name = asked(request)
+    values = request.scope["path_params"]
+    is_head = request.method == "HEAD"
+    site = web.site_of(request)
+    actor = web.actor_of(request)
+    found = find_file_at_once(site, tx, actor, kind, name, values["rev"], values["path"], with_bytes=not is_head)
+    return None if found is None else _file_answer(request, found)
+
+
+def _file_answer(request: Request, found: FoundFile) -> Response:
+    values = request.path_params
     moved = renamed(request, found.repo)
     if moved is not None:
         return moved
-    site: Site = request.state.site
+    site = web.site_of(request)
     note_download(request, found.repo.id)
-    headers = {
-        "X-Repo-Commit": found.commit,
-        "Cache-Control": _caching(found),
-        "Vary": "Authorization, Cookie",
-        "Access-Control-Expose-Headers": "X-Repo-Commit, X-Headwater-Revision, X-Linked-Size, X-Linked-ETag, X-Xet-Hash, ETag, Link",
-        "Content-Disposition": web.content_disposition(
-            values["path"].rpartition("/")[2], inline=_is_shown(values["path"], found) and not _wants_saving(request)
-        ),
-    }
-    if not found.is_on_branch:
-        headers["X-Headwater-Revision"] = "not on any branch"
-    if found.entry.sha256 is not None:
-        headers["X-Linked-ETag"] = f'"{found.etag}"'
-        headers["X-Linked-Size"] = str(found.entry.size_bytes)
-        if found.xet_hash is not None:
-            headers["X-Xet-Hash"] = found.xet_hash
-            api = f"{site.base_url}/api/{found.repo.kind.plural}/{found.repo.name}"
-            headers["Link"] = f'<{api}/xet-read-token/{found.commit}>; rel="xet-auth"'
+    media_type, headers = _headers(
+        f"{site.base_url}/api/{found.repo.kind.plural}/{found.repo.name}",
+        found.commit,
+        values["path"],
+        found.entry,
+        found.xet_hash,
+        is_public=not found.repo.is_private and not found.repo.gated,
+        is_on_branch=found.is_on_branch,
+        is_saved=_wants_saving(request),
+    )
     return web.SourceResponse(
         request,
         found.source,
         headers=headers,
-        media_type=_media_type(values["path"], found),
+        media_type=media_type,
         etag=f'"{found.etag}"',
         direct_s=LINK_S,
     )
 
 
-def _caching(found: FoundFile) -> str:
-    """A commit's file never changes, but the right to it may; what is not public is kept nowhere."""
-    return "private, no-store" if found.repo.is_private or found.repo.gated else "public, no-cache"
+@functools.lru_cache(maxsize=2048)
+def _headers(
+    api: str,
+    commit: CommitId,
+    path: str,
+    entry: TreeEntry,
+    xet_hash: XetHash | None,
+    *,
+    is_public: bool,
+    is_on_branch: bool,
+    is_saved: bool,
+) -> tuple[str, Mapping[str, str]]:
+    """The answer's media type, and what it says of the file besides: clients ask for the same files again and again."""
+    media_type = _media_type(path, entry)
+    headers = {
+        "X-Repo-Commit": commit,
+        # A commit's file never changes, but the right to it may; what is not public is kept nowhere.
+        "Cache-Control": "public, no-cache" if is_public else "private, no-store",
+        "Vary": "Authorization, Cookie",
+        "Access-Control-Expose-Headers": "X-Repo-Commit, X-Headwater-Revision, X-Linked-Size, X-Linked-ETag, X-Xet-Hash, ETag, Link",
+        "Content-Disposition": web.content_disposition(
+            path.rpartition("/")[2], inline=media_type != _UNSHOWN and not is_saved
+        ),
+    }
+    if not is_on_branch:
+        headers["X-Headwater-Revision"] = "not on any branch"
+    if entry.sha256 is not None:
+        headers["X-Linked-ETag"] = f'"{entry.sha256}"'
+        headers["X-Linked-Size"] = str(entry.size_bytes)
+        if xet_hash is not None:
+            headers["X-Xet-Hash"] = xet_hash
+            headers["Link"] = f'<{api}/xet-read-token/{commit}>; rel="xet-auth"'
+    return media_type, MappingProxyType(headers)
 
 
 def _wants_saving(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
     return request.query_params.get("download", "").lower() in ("true", "1")
 
 
-def _is_shown(path: str, found: FoundFile) -> bool:
-    return _media_type(path, found) != "application/octet-stream"
-
-
-def _media_type(path: str, found: FoundFile) -> str:
+def _media_type(path: str, entry: TreeEntry) -> str:
     if path.lower().endswith(_TEXT_ENDS):
         return "text/plain; charset=utf-8"
     guessed = mimetypes.guess_type(path)[0]
     if guessed is None:
-        return "application/octet-stream" if found.entry.is_pointer else "text/plain; charset=utf-8"
+        return _UNSHOWN if entry.is_pointer else "text/plain; charset=utf-8"
     if guessed.startswith(_SHOWN):
         return guessed
-    return "text/plain; charset=utf-8" if guessed.startswith(_TEXT) else "application/octet-stream"
+    return "text/plain; charset=utf-8" if guessed.startswith(_TEXT) else _UNSHOWN
 
 
 ROUTES = [
     Route("GET", API + "/tree/{rev}/{path*}", get_tree, Access.READ, "hf"),
     Route("POST", API + "/paths-info/{rev}", post_paths_info, Access.READ, "hf"),
     Route("GET", API + "/commits/{rev}", get_commits, Access.READ, "hf"),
-    Route("GET", "/{type:datasets|spaces}/{ns}/{name}/resolve/{rev}/{path*}", resolve, Access.READ, "hf"),
-    Route("GET", "/{type:datasets|spaces}/{ns}/{name}/raw/{rev}/{path*}", resolve, Access.READ, "hf"),
-    Route("GET", "/{ns}/{name}/resolve/{rev}/{path*}", resolve, Access.READ, "hf"),
-    Route("GET", "/{ns}/{name}/raw/{rev}/{path*}", resolve, Access.READ, "hf"),
+    Route(
+        "GET",
+        "/{type:datasets|spaces}/{ns}/{name}/resolve/{rev}/{path*}",
+        resolve,
+        Access.READ,
+        "hf",
+        at_once=resolve_at_once,
+    ),
+    Route(
+        "GET",
+        "/{type:datasets|spaces}/{ns}/{name}/raw/{rev}/{path*}",
+        resolve,
+        Access.READ,
+        "hf",
+        at_once=resolve_at_once,
+    ),
+    Route("GET", "/{ns}/{name}/resolve/{rev}/{path*}", resolve, Access.READ, "hf", at_once=resolve_at_once),
+    Route("GET", "/{ns}/{name}/raw/{rev}/{path*}", resolve, Access.READ, "hf", at_once=resolve_at_once),
 ]

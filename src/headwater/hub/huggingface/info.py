@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from headwater.accounts import Action
+from headwater.db import Tx
 from headwater.hub import access, cards, files
 from headwater.hub.cards import Card
 from headwater.hub.content.errors import BadParameter
+from headwater.hub.content.known import KnownFacts
 from headwater.hub.git import GitStore, Snapshot
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import Actor, CommitId, Sha256, to_iso
@@ -75,22 +79,60 @@ def read_info(
         BadParameter: ``expand`` names what is not known.
         RepositoryNotFound, RevisionNotFound, AmbiguousRevision.
     """
-    for word in expand:
-        if word not in EXPANDABLE[kind]:
-            raise BadParameter("expand", f"{word[:40]!r} is not one of {', '.join(sorted(EXPANDABLE[kind]))}")
+    wanted = _wanted(kind, expand, with_security=with_security)
     repo = site.db.read(access.get_repository, actor, kind, name, Action.READ)
-    wanted = expand or (SHOWN[kind] + (("securityRepoStatus",) if with_security and kind is RepoKind.MODEL else ()))
     commit = repo.head_commit
     if revision is not None:
         with site.part(GitStore).open(repo.id) as snap:
             commit = snap.resolve(revision, repo.default_branch)
     facts = _Facts(site, repo, commit, with_blobs=with_blobs)
+    if not expand:
+        facts.remember()
+    return _told(repo, facts, wanted, is_whole=not expand)
+
+
+def read_info_at_once(
+    site: Site,
+    tx: Tx,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    *,
+    expand: tuple[str, ...],
+    with_blobs: bool,
+    with_security: bool,
+) -> Info | None:
+    """As ``read_info`` for the default branch, from the open snapshot and from memory alone; None where that does not do.
+
+    Raises:
+        BadParameter, RepositoryNotFound.
+    """
+    wanted = _wanted(kind, expand, with_security=with_security)
+    repo = access.get_repository(tx, actor, kind, name, Action.READ)
+    stamp = cards.find_stamp(tx, repo.id)
+    if stamp is None or stamp[0] != repo.head_commit:
+        return None
+    known = site.part(KnownFacts).find((repo.id, with_blobs, *stamp))
+    if known is None:
+        return None
+    facts = _Facts(site, repo, repo.head_commit, with_blobs=with_blobs, known=known)
+    return _told(repo, facts, wanted, is_whole=not expand)
+
+
+def _wanted(kind: RepoKind, expand: tuple[str, ...], *, with_security: bool) -> tuple[str, ...]:
+    for word in expand:
+        if word not in EXPANDABLE[kind]:
+            raise BadParameter("expand", f"{word[:40]!r} is not one of {', '.join(sorted(EXPANDABLE[kind]))}")
+    return expand or (SHOWN[kind] + (("securityRepoStatus",) if with_security and kind is RepoKind.MODEL else ()))
+
+
+def _told(repo: Repository, facts: _Facts, wanted: tuple[str, ...], *, is_whole: bool) -> Info:
     shown: dict[str, Any] = {"_id": f"{repo.id:024x}", "id": str(repo.name)}
-    if kind is RepoKind.MODEL and not expand:
+    if repo.kind is RepoKind.MODEL and is_whole:
         shown["modelId"] = str(repo.name)
     for word in wanted:
         value = facts.get(word)
-        if value is None and not expand and word in _OPTIONAL:
+        if value is None and is_whole and word in _OPTIONAL:
             continue
         shown[word] = value
     return Info(repo, shown)
@@ -138,35 +180,66 @@ def card_facts(card: Card) -> dict[str, Any]:
 
 
 class _Facts:
-    """Finds each fact when it is first asked for; card and tree are read at most once."""
+    """Finds each fact when it is first asked for; card and tree are read at most once.
 
-    def __init__(self, site: Site, repo: Repository, commit: CommitId | None, *, with_blobs: bool) -> None:
+    ``known`` is what ``remember`` has kept: then neither is read.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        repo: Repository,
+        commit: CommitId | None,
+        *,
+        with_blobs: bool,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
         self._site = site
         self._repo = repo
         self._commit = commit
         self._with_blobs = with_blobs
         self._plain = plain_facts(repo)
-        self._card: dict[str, Any] | None = None
-        self._own: Mapping[str, Callable[[], Any]] = {
-            "sha": lambda: commit,
-            "siblings": self._siblings,
-            "usedStorage": self._used_storage,
-            "securityRepoStatus": lambda: {"scansDone": False, "filesWithIssues": []},
-        }
+        self._card: Mapping[str, Any] | None = known
+        self._files: Any = None if known is None else known["siblings"]
 
     def get(self, word: str) -> Any:
-        if word in self._own:
-            return self._own[word]()
         if word in self._plain:
             return self._plain[word]
+        match word:
+            case "sha":
+                return self._commit
+            case "siblings":
+                return self._siblings()
+            case "usedStorage":
+                return self._used_storage()
+            case "securityRepoStatus":
+                return {"scansDone": False, "filesWithIssues": []}
+        return self._of_card().get(word)
+
+    def remember(self) -> None:
+        """Keep what the index says, where it stands at this commit, as JSON for those who ask next."""
+        stamp = self._site.db.read(cards.find_stamp, self._repo.id)
+        if stamp is None or stamp[0] != self._commit:
+            return
+        found = {**self._of_card(), "siblings": self._siblings()}
+        texts = {word: orjson.dumps(value) for word, value in found.items() if value is not None}
+        key = (self._repo.id, self._with_blobs, *stamp)
+        self._site.part(KnownFacts).keep(key, texts, orjson.Fragment)
+
+    def _of_card(self) -> Mapping[str, Any]:
         if self._card is None:
             self._card = card_facts(cards.card_at(self._site, self._repo, self._commit))
-        return self._card.get(word)
+        return self._card
 
     def _used_storage(self) -> int:
         return self._site.db.read(files.repo_stored_bytes, self._repo.id) + self._repo.size_bytes
 
-    def _siblings(self) -> list[dict[str, Any]]:
+    def _siblings(self) -> Any:
+        if self._files is None:
+            self._files = self._list_siblings()
+        return self._files
+
+    def _list_siblings(self) -> list[dict[str, Any]]:
         if self._commit is None:
             return []
         known = self._site.db.read(cards.list_siblings, self._repo.id, self._commit)

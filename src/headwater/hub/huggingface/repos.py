@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,7 +25,7 @@ from headwater.hub.huggingface.asking import (
     renamed,
     text_of,
 )
-from headwater.hub.huggingface.info import read_info
+from headwater.hub.huggingface.info import read_info, read_info_at_once
 from headwater.hub.models import RepoName, Repository
 from headwater.hub.names import parse_repo_name
 from headwater.kernel import Actor, Page, to_iso, utcnow
@@ -33,9 +34,10 @@ from headwater.web import Access, Route, Site
 _ROLES = {Role.READ: "read", Role.CONTRIBUTE: "contributor", Role.WRITE: "write", Role.ADMIN: "admin"}
 
 
-async def whoami(request: Request) -> Response:
+def whoami(request: Request, tx: Tx) -> Response:
     """``GET /api/whoami-v2``: who the token belongs to, their organisations, and what the token may do."""
-    return as_json(await web.read_tx(request, _whoami, request.state.site.base_url))
+    shown = _whoami(tx, web.actor_of(request), web.site_of(request).base_url)
+    return web.ReadyResponse(orjson.dumps(shown))
 
 
 def _whoami(tx: Tx, actor: Actor, base_url: str) -> dict[str, Any]:
@@ -160,18 +162,27 @@ async def duplicate(request: Request) -> Response:
 async def info(request: Request) -> Response:
     """``GET …`` and ``GET …/revision/{rev}``."""
     kind, name = asked(request)
-    query = request.query_params
-    found = await web.call(
-        request,
-        read_info,
-        kind,
-        name,
-        request.path_params.get("rev"),
-        expand=tuple(dict.fromkeys((*query.getlist("expand"), *query.getlist("expand[]")))),
-        with_blobs=flag(request, "blobs"),
-        with_security=flag(request, "securityStatus"),
-    )
+    found = await web.call(request, read_info, kind, name, request.path_params.get("rev"), **_wishes(request))
     return renamed(request, found.repo) or as_json(found.shown)
+
+
+def info_at_once(request: Request, tx: Tx) -> Response | None:
+    """The same of the default branch, where its card was read before."""
+    kind, name = asked(request)
+    site, actor = web.site_of(request), web.actor_of(request)
+    found = read_info_at_once(site, tx, actor, kind, name, **_wishes(request))
+    return None if found is None else renamed(request, found.repo) or web.ReadyResponse(orjson.dumps(found.shown))
+
+
+def _wishes(request: Request) -> dict[str, Any]:
+    if not request.scope["query_string"]:
+        return {"expand": (), "with_blobs": False, "with_security": False}
+    query = request.query_params
+    return {
+        "expand": tuple(dict.fromkeys((*query.getlist("expand"), *query.getlist("expand[]")))),
+        "with_blobs": flag(request, "blobs"),
+        "with_security": flag(request, "securityStatus"),
+    }
 
 
 async def auth_check(request: Request) -> Response:
@@ -233,13 +244,13 @@ def _existing(text: str) -> RepoName:
 
 
 ROUTES = [
-    Route("GET", "/api/whoami-v2", whoami, Access.SELF, "hf"),
+    Route("GET", "/api/whoami-v2", web.in_snapshot(whoami), Access.SELF, "hf", at_once=whoami),
     Route("POST", "/api/repos/create", create, Access.WRITE, "hf"),
     Route("DELETE", "/api/repos/delete", delete, Access.ADMIN, "hf"),
     Route("POST", "/api/repos/move", move, Access.ADMIN, "hf"),
     Route("GET", "/api/settings/repositories", own_repositories, Access.SELF, "hf"),
     Route("GET", "/api/organizations/{org}/settings/repositories", own_repositories, Access.SELF, "hf"),
-    Route("GET", API, info, Access.READ, "hf"),
+    Route("GET", API, info, Access.READ, "hf", at_once=info_at_once),
     Route("GET", API + "/revision/{rev}", info, Access.READ, "hf"),
     Route("GET", API + "/auth-check", auth_check, Access.READ, "hf"),
     Route("GET", API + "/auth-check/write", auth_check, Access.READ, "hf"),

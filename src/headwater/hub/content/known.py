@@ -1,0 +1,79 @@
+"""What follows from a commit: the answers of late, kept in memory, as a commit never changes.
+
+Only facts that follow from a commit are kept here, never a right or where a branch stands: those are read for each request.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headwater.kernel import CommitId, RepoId
+
+if TYPE_CHECKING:
+    from headwater.hub.git import TreeEntry
+
+MOST = 10_000
+MAX_PATH_CHARS = 400  # longer ones are looked up each time, so that the memory taken is bounded
+
+# Repository, prune epoch (which moves when objects go), what the ref or address names (a commit or a tag), path.
+Key = tuple[RepoId, int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """``entry`` is None where nothing lies at the path."""
+
+    commit: CommitId
+    entry: TreeEntry | None
+
+
+class KnownEntries:
+    """A site part; clients ask for the same few files of a model again and again."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Key, Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Key) -> Known | None:
+        return self._known.get(key)
+
+    def keep(self, key: Key, known: Known) -> None:
+        if len(key[3]) > MAX_PATH_CHARS:
+            return
+        with self._lock:
+            self._known[key] = known
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+
+
+class KnownFacts:
+    """A site part: JSON of what a card and a list of files say, by a key that names their version; bounded by bytes."""
+
+    LIMIT_BYTES = 8 << 20
+    LARGEST_BYTES = 256 << 10
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, tuple[Mapping[str, Any], int]] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> Mapping[str, Any] | None:
+        found = self._known.get(key)
+        return None if found is None else found[0]
+
+    def keep(self, key: Hashable, facts: Mapping[str, bytes], make: Any) -> None:
+        """Keep ``make(text)`` for each text, unless they are large."""
+        size = 1000 + sum(map(len, facts.values()))
+        if size > self.LARGEST_BYTES:
+            return
+        with self._lock:
+            if key in self._known:
+                return
+            self._known[key] = {word: make(text) for word, text in facts.items()}, size
+            self._held += size
+            while self._held > self.LIMIT_BYTES:
+                self._held -= self._known.popitem(last=False)[1][1]
