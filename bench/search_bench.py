@@ -32,13 +32,12 @@ from headwater.hub.cards.reading import parse_readme
 from headwater.hub.cards.tags import FileFacts, derive
 from headwater.hub.huggingface.listing import _PLAIN, _shown
 from headwater.hub.models import RepoKind
-from headwater.hub.search import Query, Sort, upkeep
+from headwater.hub.search import Query, Sort
 from headwater.hub.search.documents import Body, body_of, document_of, facets_of, filters_of
-from headwater.hub.search.indexing import FIRST_RANK
+from headwater.hub.search.ranks import rank_of
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
 from headwater.kernel import ANONYMOUS, AccountId, Actor, utcnow
-from headwater.web import Site
 
 N_OWNERS = 500
 BATCH = 500
@@ -198,7 +197,6 @@ def fill(db: Database, rows: int) -> None:
         made = [_invent(rng, number) for number in range(start, min(start + BATCH, rows))]
         db.write(_add_batch, owners, made, start)
     db.write(_add_totals)
-    upkeep.renumber(Site(db.path.parent, db, None, "", b""))  # type: ignore[arg-type]
     size = os.stat(db.path).st_size / 1e6
     print(f"filled {rows:,} repositories in {time.perf_counter() - began:.0f} s, database {size:.0f} MB", flush=True)
 
@@ -261,7 +259,7 @@ def _add_batch(
     entries: list[dict[str, Any]] = []
     documents: list[dict[str, Any]] = []
     for row, (_, card, body) in zip(rows, made, strict=True):
-        repo, rank = from_row(row), FIRST_RANK + row.id
+        repo, rank = from_row(row), rank_of(row.id, row.trending_score, row.n_likes, row.n_downloads)
         cards.put_card(tx, repo.id, MODEL, card, now=utcnow())
         filters = filters_of(repo, card)
         tags += [{"kind": "model", "tag": tag, "repo_id": repo.id} for tag in filters]

@@ -9,7 +9,14 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from headwater.hub.events import BUILD_LAST_CHANGED, COLLECT_BYTES, INDEX_REPOSITORY, MARK_MERGED, MERGE_PACKS, PRUNE_REPOSITORY
+from headwater.hub.events import (
+    BUILD_LAST_CHANGED,
+    COLLECT_BYTES,
+    INDEX_REPOSITORY,
+    MARK_MERGED,
+    MERGE_PACKS,
+    PRUNE_REPOSITORY,
+)
 from headwater.queue import Handler
 from headwater.web.site import Site
 
@@ -40,7 +47,8 @@ OUTBOUND_HANDLERS: dict[str, Handler] = {
 
 PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (300.0, _late("git.collector", "collect")),
-    (600.0, _late("search.upkeep", "update_trending")),
+    (600.0, _late("search.upkeep", "update_rising")),
+    (3600.0, _late("search.upkeep", "update_trending")),
     (3600.0, _late("search.upkeep", "daily")),
     (3600.0, _late("collector", "run_periodically")),
     (3600.0, _late("uploads.service", "collect")),

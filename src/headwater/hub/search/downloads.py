@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from datetime import date
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from headwater.db import Database, Tx, insert, row_locked
 from headwater.hub.tables.repositories import repository
@@ -17,7 +17,7 @@ from headwater.kernel import RepoId, utcnow
 from headwater.web import Site
 
 FLUSH_S = 5.0
-_MOST_WAITING = 5000
+_MOST_WAITING = 500  # one write: nobody else should wait long for it
 
 _log = logging.getLogger("headwater.hub")
 _making = threading.Lock()
@@ -96,7 +96,9 @@ def add_counts(tx: Tx, counts: dict[RepoId, int], day: date) -> None:
         totals.on_conflict_do_update(index_elements=["repo_id"], set_={"n": download_total.c.n + totals.excluded.n}),
         [{"repo_id": repo_id, "n": n} for repo_id, n in counts.items()],
     )
-    for repo_id, n in counts.items():
-        tx.execute(
-            update(repository).where(repository.c.id == repo_id).values(n_downloads=repository.c.n_downloads + n)
-        )
+    tx.execute(
+        update(repository)
+        .where(repository.c.id == bindparam("of"))
+        .values(n_downloads=repository.c.n_downloads + bindparam("more")),
+        [{"of": repo_id, "more": n} for repo_id, n in counts.items()],
+    )

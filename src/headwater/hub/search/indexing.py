@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 
 from headwater.db import Tx, insert
 from headwater.hub.access import from_row
@@ -13,12 +13,10 @@ from headwater.hub.cards.store import find_card
 from headwater.hub.models import RepoKind
 from headwater.hub.search.documents import Body, body_of, document_of, facets_of, filters_of
 from headwater.hub.search.facets import facet_of
+from headwater.hub.search.ranks import rank_of
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
 from headwater.kernel import RepoId
-
-# New documents come after all ranked ones until the next renumbering, which takes a fresh range below.
-FIRST_RANK = 1 << 40
 
 
 def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
@@ -48,8 +46,7 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     }
     if entry is None:
         document = document_of(repo, body_of(card) if body is None else body, has)
-        last = tx.execute(select(func.max(search_entry.c.rank))).scalar()
-        rank = FIRST_RANK if last is None else last + 1
+        rank = rank_of(repo_id, repo.trending_score, repo.n_likes, repo.n_downloads)
         tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, **values))
         tx.execute(insert(search_document).values(rank=rank, **asdict(document)))
         return

@@ -82,6 +82,29 @@ def _words(term: Term, *, in_names: bool) -> str:
     return named if in_names else f"({named} OR {told})"
 
 
+def to_condition(expression: Expression, position: str) -> tuple[str, dict[str, str]]:
+    """The same as a condition on the texts of one document ``d``, on any database; ``position`` is its function to find a text in another."""
+    values: dict[str, str] = {}
+
+    def has(column: str, *words: str) -> str:
+        name = f"w{len(values)}"
+        values[name] = f" {' '.join(words)} "
+        return f"{position}(' ' || d.{column} || ' ', :{name}) > 0"
+
+    clauses = [has("marks", mark) for mark in expression.marks]
+    if expression.may:
+        clauses.append("(" + " or ".join(has("marks", mark) for mark in expression.may) + ")")
+    for term in expression.terms:
+        words = in_name(term.words)
+        found = [has("parts", *words)] if term.is_char else [has("name", *words), has("parts", *words)]
+        if term.may_be_unfinished:
+            found.append(f"({has('name', *words[:-1])} and {has('parts', words[-1])})")
+        if not expression.in_names:
+            found.append(has("chars" if term.is_char else "body", *term.words))
+        clauses.append(f"({' or '.join(found)})")
+    return " and ".join(clauses), values
+
+
 @dataclass(frozen=True)
 class TsQuery:
     """PostgreSQL's: ``lexemes`` leads to the documents that hold all words; ``phrases`` then looks whether they stand in order.

@@ -17,28 +17,29 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    and_,
     bindparam,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
     text,
+    tuple_,
     union_all,
 )
 
 from headwater.accounts.tables import account
 from headwater.db import Tx
 from headwater.hub.models import RepoKind
-from headwater.hub.search.matching import Expression, Visibility, to_fts5, to_tsquery
+from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5, to_tsquery
 from headwater.hub.search.models import Query, Sort
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_total, repository_tag, search_entry, tag_total
 from headwater.kernel import RepoId
 
-FEW = 2000
+FEW = 4000
 RANKED = 1000
 COUNTED = 1000
 _PROBE_BATCH = 250
@@ -149,9 +150,12 @@ def list_few(
     after: tuple[Any, int] | None,
     limit: int,
 ) -> list[Row[Any]]:
-    """All candidates are fewer than ``FEW``: look at each, and sort."""
-    statement = _rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(candidates))
-    return list(tx.execute(_ordered(statement, query.effective_sort, after, limit, by_index=False)))
+    """All candidates are fewer than ``FEW``: look at each, sort, and only then read the rows of the page."""
+    wanted = _rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(candidates))
+    first = _ordered(wanted.with_only_columns(repository.c.id), query.effective_sort, after, limit, by_index=False)
+    key = SORT_KEYS[query.effective_sort]
+    rows = tx.execute(select(repository).where(repository.c.id.in_(first)))
+    return sorted(rows, key=lambda row: (getattr(row, key), row.id), reverse=True)
 
 
 def list_walking(
@@ -184,11 +188,13 @@ def list_walking_matches(
     after: tuple[Any, int] | None,
     limit: int,
 ) -> list[Row[Any]]:
-    """As ``list_walking``, for queries with words: each row's document is probed in the full-text index."""
-    source, values = _matches(tx, expression)
+    """As ``list_walking``, for queries with words: they are looked for in the text of each document, since the full-text index takes
+    ten times as long to say whether one certain document holds them.
+    """
+    condition, values = to_condition(expression, "instr" if tx.dialect == "sqlite" else "strpos")
     matches = text(
-        "exists (select 1 from search_entry e where e.repo_id = repository.id and exists "
-        f"(select 1 from {source} and {_rank(tx)} = e.rank))"
+        "exists (select 1 from search_entry e join search_document d on d.rank = e.rank "
+        f"where e.repo_id = repository.id and {condition})"
     ).bindparams(**values)
     statement = _ordered(_rows(query, visible, owner_id), query.effective_sort, after, limit)
     return list(tx.execute(statement.where(matches)))
@@ -317,7 +323,10 @@ def _ordered(
     column = repository.c[SORT_KEYS[sort]]
     if after is not None:
         value, last_id = after
-        statement = statement.where(or_(column < value, and_(column == value, repository.c.id < last_id)))
+        # As one comparison of two pairs, which an index can begin at.
+        statement = statement.where(
+            tuple_(column, repository.c.id) < tuple_(literal(value, column.type), literal(last_id))
+        )
     order = column.desc() if by_index else (column + literal_column("0")).desc()
     return statement.order_by(order, repository.c.id.desc()).limit(limit)
 

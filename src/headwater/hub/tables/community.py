@@ -69,6 +69,7 @@ repo_like = Table(
     Column("account_id", ForeignKey("account.id"), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_repo_like_account", "account_id", "created_at"),
+    Index("ix_repo_like_created", "created_at", "repo_id"),
 )
 
 follow = Table(

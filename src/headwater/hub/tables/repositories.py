@@ -43,7 +43,9 @@ repository = Table(
     Column("trending_score", Float, nullable=False, server_default="0"),
     CheckConstraint("kind in ('model', 'dataset', 'space')", name="known_kind"),
     CheckConstraint("gated in ('', 'auto', 'manual')", name="known_gate"),
-    Index("ix_repository_owner", "owner_id", "kind"),
+    Index("ix_repository_deleted", "deleted_at"),
+    # What an owner has, changed last first; counted without a look at the row.
+    Index("ix_repository_owner", "owner_id", "kind", "updated_at", "id", "is_private", "deleted_at"),
     # One index for each order of lists; what follows the order decides visibility without a look at the row.
     Index("ix_repository_by_trending", "kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"),
     Index("ix_repository_by_modified", "kind", "updated_at", "id", "is_private", "owner_id", "deleted_at"),
@@ -86,6 +88,7 @@ pack = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),  # merged into another; its bytes go after a grace time
     Index("uq_pack_repo_name", "repo_id", "name", unique=True),
+    Index("ix_pack_retired", "retired_at"),
     sqlite_autoincrement=True,
 )
 

@@ -388,7 +388,13 @@ def upgrade() -> None:
         ["kind", "trending_score", "id", "is_private", "owner_id", "deleted_at"],
         unique=False,
     )
-    op.create_index("ix_repository_owner", "repository", ["owner_id", "kind"], unique=False)
+    op.create_index("ix_repository_deleted", "repository", ["deleted_at"], unique=False)
+    op.create_index(
+        "ix_repository_owner",
+        "repository",
+        ["owner_id", "kind", "updated_at", "id", "is_private", "deleted_at"],
+        unique=False,
+    )
     op.create_table(
         "session",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -622,6 +628,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pack")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_pack_retired", "pack", ["retired_at"], unique=False)
     op.create_index("uq_pack_repo_name", "pack", ["repo_id", "name"], unique=True)
     op.create_table(
         "pull_usage",
@@ -654,6 +661,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", "account_id", name=op.f("pk_repo_like")),
     )
     op.create_index("ix_repo_like_account", "repo_like", ["account_id", "created_at"], unique=False)
+    op.create_index("ix_repo_like_created", "repo_like", ["created_at", "repo_id"], unique=False)
     op.create_table(
         "repository_name",
         sa.Column("kind", sa.String(length=8), nullable=False),

@@ -1,0 +1,84 @@
+"""Sites of ten thousand to a million repositories: make one, measure it, and write what was found into ``docs/performance.md``.
+
+python -m bench.scale generate --repositories 1000000 --data DIR [--database-url postgresql://…]
+python -m bench.scale measure --repositories 1000000 --data DIR [--database-url …]
+python -m bench.scale run [--sizes 10000,100000,1000000] [--postgres]     # everything, in a temporary folder: `make scale`
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+
+from bench import scale_measure, scale_ops
+from bench.scale_data import World
+from bench.scale_load import fill, postgres_target, sqlite_target
+from headwater.assembly import build_site, prepare_data
+from headwater.config import read_settings
+from headwater.server import app_for
+from headwater.web.site import Site
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    acts = parser.add_subparsers(dest="act", required=True)
+    for name in ("generate", "measure"):
+        act = acts.add_parser(name)
+        act.add_argument("--repositories", type=int, required=True)
+        act.add_argument("--data", type=Path, required=True)
+        act.add_argument("--database-url")
+        act.add_argument("--processes", type=int, default=2)
+        act.add_argument("--rounds", type=int, default=5)
+        act.add_argument("--only", default="", help="groups whose name holds this; inside one process only")
+    asked = parser.parse_args()
+    if asked.act == "generate":
+        generate(asked.data, asked.repositories, asked.database_url, processes=asked.processes)
+    else:
+        measure(asked.data, asked.repositories, asked.database_url, rounds=asked.rounds, only=asked.only)
+
+
+def generate(data: Path, n: int, url: str | None, *, processes: int = 2) -> None:
+    """A fresh site of ``n`` repositories in ``data``."""
+    began = time.monotonic()
+    prepare_data(data)
+    path = data / "headwater.db"
+    with postgres_target(url) if url else sqlite_target(path) as target:
+        fill(target, n, processes=processes)
+    size = "" if url else f", database {os.stat(path).st_size / 1e9:.2f} GB"
+    print(f"{n:,} repositories in {time.monotonic() - began:.0f} s{size}", flush=True)
+
+
+def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str = "") -> dict[str, Any]:
+    """Every question in rounds, inside one process and then over HTTP."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+    )  # a line a request would be most of it
+    env = {"HEADWATER_DATABASE_URL": url} if url else {}
+    os.environ.update(env)
+    site = build_site(data, read_settings(data), base_url="http://127.0.0.1:1")
+    groups = [group for group in scale_ops.groups(World(n, 7), lambda sql: _ask(site, sql)) if only in group.name]
+    print(f"{n:,} repositories, inside one process", flush=True)
+    inside = scale_measure.in_process(app_for(site), groups, rounds)
+    site.close()
+    if only:
+        return {}
+    with scale_measure.server(data, env) as (address, pid):
+        print(f"{n:,} repositories, over HTTP", flush=True)
+        outside = scale_measure.over_http(address, pid, groups, rounds)
+    return {"n": n, "inside": scale_measure.summary(inside), "outside": scale_measure.summary(outside)}
+
+
+def _ask(site: Site, sql: str) -> list[tuple[Any, ...]]:
+    with site.db.reading() as tx:
+        return [tuple(row) for row in tx.execute(text(sql))]
+
+
+if __name__ == "__main__":
+    main()
