@@ -57,7 +57,7 @@ class Worker:
                 self.acts += 1
             for name in list(self.held):
                 self.read(name)
-        except Exception as exc:  # noqa: BLE001
+        except Exception as exc:
             self.failed = exc
             self.stop.set()
 

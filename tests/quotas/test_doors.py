@@ -108,6 +108,7 @@ def test_repositories_can_be_limited(app: LiveApp) -> None:
 
 def test_pages_show_and_set(app: LiveApp) -> None:
     app.hf("ada").create_repo("ada/seen", exist_ok=True)
+    app.hf("ada").create_repo("lab/one", exist_ok=True)
     with browser(app, "ada") as ada, browser(app, "eve") as eve:
         for page in ("/admin/quotas", "/admin/storage/use"):
             assert eve.get(page).status_code == 403
