@@ -97,6 +97,10 @@ def test_the_editor_creates_renames_and_deletes(pages: Pages) -> None:
         deleted = send(ada, f"{at}/delete/main/README.md", title="")
         assert deleted.headers["location"] == f"{at}/tree/main"
         assert "Delete README.md" in ada.get(f"{at}/commits/main").text
+        ada.cookies.set("hw_lang", "zh-CN")
+        assert 'placeholder="新建 …"' in ada.get(f"{at}/new/main/").text
+        send_file(ada, f"{at}/new/main/", f"{at}/new/main", path="a.txt", text="1")
+        assert "新建 a.txt" in ada.get(f"{at}/commits/main").text
 
 
 def test_branches_and_tags(pages: Pages) -> None:

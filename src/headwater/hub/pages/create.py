@@ -14,7 +14,7 @@ from headwater.db import Tx
 from headwater.hub import repos, uploads
 from headwater.hub.models import RepoKind, RepoName
 from headwater.kernel import Actor, HeadwaterError, Kind
-from headwater.web import Site, shell
+from headwater.web import Site, i18n, shell
 
 # What most people choose from, by SPDX-like id as cards write them; a card may name any other.
 LICENCES = (
@@ -81,7 +81,8 @@ async def create(request: Request) -> Response:
     kind = _kind(request)
     typed = Typed(form["owner"], form["name"].strip(), form["visibility"], form["licence"], form["sdk"])
     try:
-        path = await web.call(request, _create, kind, typed)
+        said = i18n.choose_language(request).t("message.licence", name=typed.licence)
+        path = await web.call(request, _create, kind, typed, said)
     except HeadwaterError as problem:
         if problem.kind not in (Kind.BAD_INPUT, Kind.CONFLICT, Kind.UNPROCESSABLE):
             raise
@@ -90,7 +91,7 @@ async def create(request: Request) -> Response:
     return shell.redirect(request, f"/{path}")
 
 
-def _create(site: Site, actor: Actor, kind: RepoKind, typed: Typed) -> str:
+def _create(site: Site, actor: Actor, kind: RepoKind, typed: Typed, said: str) -> str:
     repo = repos.create_repository(
         site,
         actor,
@@ -101,6 +102,6 @@ def _create(site: Site, actor: Actor, kind: RepoKind, typed: Typed) -> str:
     )
     if typed.licence in LICENCES:
         text = f"---\nlicense: {typed.licence}\n---\n\n# {repo.name.name}\n"
-        message = uploads.Message(f"Add the licence {typed.licence}")
+        message = uploads.Message(said)
         uploads.commit_text(site, actor, kind, repo.name, repo.default_branch, "README.md", text, message)
     return repo.path

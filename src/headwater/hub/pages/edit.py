@@ -23,7 +23,7 @@ from headwater.hub.pages.files import Crumb, crumbs
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.uploads import BadUpload, Message, SentForm
 from headwater.kernel import Actor, HeadwaterError, Kind
-from headwater.web import Site, shell
+from headwater.web import Site, i18n, shell
 
 LIMIT_BYTES = 1 << 20
 BODY_LIMIT_BYTES = 6 << 20
@@ -153,7 +153,8 @@ def _save(site: Site, actor: Actor, request: Request, form: SentForm) -> Committ
     revision = request.path_params["rev"]
     if old_path != path:
         _require_free(site, actor, request, path)
-    title = form["title"].strip() or (f"Create {path}" if old_path is None else f"Update {path}")
+    said = i18n.choose_language(request).t("message.create" if old_path is None else "message.update", path=path)
+    title = form["title"].strip() or said
     message = Message(title, form["description"], form["parent"] or None)
     return uploads.commit_text(
         site, actor, kind, name, revision, path, text, message, old_path=old_path, as_pull=form["as"] == "pull"
@@ -222,7 +223,8 @@ async def delete(request: Request) -> Response:
     """``POST …/delete/{rev}/{path}``."""
     form = await shell.read_form(request)
     path, revision = request.path_params["path"].strip("/"), request.path_params["rev"]
-    message = Message(form["title"].strip() or f"Delete {path}", "", form["parent"] or None)
+    said = i18n.choose_language(request).t("message.delete", path=path)
+    message = Message(form["title"].strip() or said, "", form["parent"] or None)
     done = await web.call(
         request, uploads.delete_path, *name_of(request), revision, path, message, as_pull=form["as"] == "pull"
     )

@@ -30,7 +30,7 @@ from headwater.hub.pages.files import Crumb, crumbs
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.uploads import Announced, BadUpload, Message, Progress, SentForm, Taken
 from headwater.kernel import Actor, HeadwaterError, Kind
-from headwater.web import Site, shell
+from headwater.web import Site, i18n, shell
 
 PART_BYTES = 8 << 20
 SESSIONS_LIMIT_BYTES = 2 << 20
@@ -111,7 +111,8 @@ def _commit_form(site: Site, actor: Actor, request: Request, form: SentForm) -> 
     if not form.files:
         raise BadUpload("no file was chosen")
     ids = uploads.adopt_files(site, actor, kind, name, folder, form.files)
-    message = Message(form["title"].strip() or default_title([file.name for file in form.files]), form["description"])
+    said = default_title(request, [file.name for file in form.files])
+    message = Message(form["title"].strip() or said, form["description"])
     try:
         return uploads.commit_uploads(
             site, actor, kind, name, request.path_params["rev"], ids, message, as_pull=form["as"] == "pull"
@@ -121,9 +122,14 @@ def _commit_form(site: Site, actor: Actor, request: Request, form: SentForm) -> 
         raise
 
 
-def default_title(names: Sequence[str]) -> str:
-    """What a commit of these files says when nobody said anything, as the public clients put it."""
-    return f"Upload {names[0]}" if len(names) == 1 else f"Upload {len(names)} files"
+def default_title(request: Request, names: Sequence[str]) -> str:
+    """What a commit of these files says when its author said nothing: in the author's language."""
+    language = i18n.choose_language(request)
+    return language.t("message.upload_one", path=names[0]) if len(names) == 1 else _many(language, len(names))
+
+
+def _many(language: i18n.Language, n: int) -> str:
+    return language.t("message.upload", n=n)
 
 
 def _after(request: Request, taken: Taken) -> str:
@@ -180,7 +186,7 @@ async def commit(request: Request) -> Response:
         raise BadUpload("'ids' must be a list of texts")
     if not isinstance(title, str) or not isinstance(text, str):
         raise BadUpload("title and description must be texts")
-    message = Message(title.strip() or f"Upload {len(ids)} files", text)
+    message = Message(title.strip() or _many(i18n.choose_language(request), len(ids)), text)
     taken = await web.call(
         request,
         uploads.commit_uploads,
