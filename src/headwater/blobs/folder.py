@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headwater.blobs.errors import StorageFull, WorkFolderUnusable
+from headwater.blobs.metrics import calling
 from headwater.blobs.sources import Extent, FileSource, feed
 from headwater.blobs.store import StoredObject
 from headwater.kernel import Sha256
@@ -63,7 +64,7 @@ class BlobFolder:
     def adopt(self, temporary: Path, key: str) -> None:
         """A second name for the file, fsync, rename, fsync of the folders."""
         target = self.path_of(key)
-        with self.temporary() as second:
+        with calling("adopt"), self.temporary() as second:
             try:
                 os.link(temporary, second)
             except OSError:  # made on another file system, or one without hard links

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from headwater.blobs.errors import ObjectDamaged, StoreAway, StoreDriverMissing, StoreOfAnotherSite, StoreRefused
 from headwater.blobs.folder import refusing_when_full
 from headwater.blobs.localcache import LocalCache
+from headwater.blobs.metrics import calling
 from headwater.blobs.presign import Signer
 from headwater.blobs.s3calls import Answer, S3Calls
 from headwater.blobs.settings import S3Settings
@@ -176,7 +177,7 @@ class S3Store:
 
         size = temporary.stat().st_size
         part = max(FETCH_BYTES, -(-size // MAX_OBJECT_PARTS))
-        with self._asking(key):
+        with self._asking(key, "adopt"):
             if size <= part:
                 obstore.put(self._obstore(), key, temporary.read_bytes(), use_multipart=False)
             else:
@@ -186,7 +187,7 @@ class S3Store:
         import obstore
 
         try:
-            with self._asking(key):
+            with self._asking(key, "find"):
                 found = obstore.head(self._obstore(), key)
         except FileNotFoundError:
             return None
@@ -205,14 +206,14 @@ class S3Store:
         found = self.find(key)
         if found is None:
             return 0
-        with self._asking(key):
+        with self._asking(key, "delete"):
             obstore.delete(self._obstore(), key)
         return found.size_bytes
 
     def iter_keys(self, prefix: str) -> Iterator[StoredObject]:
         import obstore
 
-        with self._asking(prefix):
+        with self._asking(prefix, "list"):
             for batch in obstore.list(self._obstore(), prefix=prefix.rstrip("/"), chunk_size=1000):
                 for found in batch:
                     yield StoredObject(found["path"], found["size"], found["last_modified"].timestamp())
@@ -222,7 +223,7 @@ class S3Store:
 
         if start >= end:
             return b""
-        with self._asking(key):
+        with self._asking(key, "read"):
             try:
                 return bytes(obstore.get_range(self._obstore(), key, start=start, end=end))
             except obstore.exceptions.BaseError:
@@ -358,12 +359,13 @@ class S3Store:
         )
 
     @contextmanager
-    def _asking(self, key: str) -> Iterator[None]:
+    def _asking(self, key: str, operation: str) -> Iterator[None]:
         """The library's complaints as ours; a missing object stays ``FileNotFoundError``."""
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
         try:
-            yield
+            with calling(operation):
+                yield
         except FileNotFoundError:
             raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
         except (PermissionDeniedError, UnauthenticatedError) as exc:
