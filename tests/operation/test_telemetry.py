@@ -47,9 +47,7 @@ def test_requests_jobs_and_transactions_are_one_trace_each(new_app, receiver):
     assert "db.read" in {span.name for span in inside}
     assert {span.trace for span in inside} == {TRACE}
 
-    (commit,) = [s for s in receiver.spans if s.name.startswith("POST ") and s.name.endswith("/commit/{rev}")] or [
-        None
-    ]
+    (commit,) = [s for s in receiver.spans if s.name.startswith("POST ") and s.name.endswith("/commit/{rev}")] or [None]
     assert commit is not None
     assert "db.write" in {span.name for span in receiver.spans if span.trace == commit.trace}
     jobs = [span for span in receiver.spans if span.name.startswith("job ")]
