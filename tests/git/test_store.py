@@ -300,7 +300,7 @@ def test_retired_and_orphaned_packs_go_in_their_time(work, monkeypatch):
     assert orphan is not None
     assert list(collector.remove_orphans(work.site)) == []  # too young to be called an orphan
     assert orphan.exists()
-    assert f"git/{work.repo.id}/{orphan.name}" in collector.remove_orphans(work.site, age_s=-1)
+    assert f"git/{work.repo.id}/{orphan.name}" in list(collector.remove_orphans(work.site, age_s=-1))
     assert {p.stem.removeprefix("pack-") for p in folder.glob("*.pack")} <= names(work)
     lose_cache(work)
     work.git("fsck", "--strict")
