@@ -21,7 +21,7 @@ from headwater.hub.tables.repositories import pack, repository
 from headwater.hub.tables.uploads import upload_session
 from headwater.hub.tables.xet import xet_file_xorb, xorb
 
-QUICK_MS = 50  # what a page may spend on adding up anew
+QUICK_MS = 100  # what a page may spend on adding up anew
 DAYS_SHOWN = 90
 
 
