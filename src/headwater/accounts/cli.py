@@ -16,6 +16,7 @@ import click
 from headwater.accounts import passwords
 from headwater.accounts.errors import BadSetting, WeakPassword
 from headwater.accounts.models import Account, Role, TokenInfo
+from headwater.accounts.scopes import RepositoryNames
 from headwater.accounts.service import links, lookup, organisations, people, tokens
 from headwater.kernel import SYSTEM, Grant, Page, to_iso, utcnow
 from headwater.web import Site
@@ -192,7 +193,12 @@ def token() -> None:
 @click.option("--user", "owner", required=True, help="Whose token it is: it can never do more than they may.")
 @click.option("--scope", type=click.Choice(["read", "write", "admin"]), default="read", show_default=True)
 @click.option("--name", default="", help="To tell it from others.")
-@click.option("--on", "namespaces", multiple=True, help="Only for this person's or organisation's things; repeatable.")
+@click.option(
+    "--on",
+    "things",
+    multiple=True,
+    help="Only for this person's or organisation's things, or this repository: [datasets/|spaces/]owner/name; repeatable.",
+)
 @click.option("--expires-days", type=click.IntRange(1, 3650), default=None, help="After how many days it ends.")
 @site_command
 def token_create(
@@ -202,12 +208,12 @@ def token_create(
     owner: str,
     scope: str,
     name: str,
-    namespaces: tuple[str, ...],
+    things: tuple[str, ...],
     expires_days: int | None,
 ) -> None:
     """Create a token and print it. It cannot be shown again."""
     now = utcnow()
-    grants = [Grant(scope, account_id=site.db.read(lookup.get_account, on).id) for on in namespaces]
+    grants = [_grant(site, scope, on) for on in things]
     made = site.db.write(
         tokens.create_token,
         SYSTEM,
@@ -219,6 +225,12 @@ def token_create(
         now=now,
     )
     out.result({"token": made.secret, "user": owner, **_token(made.info)}, made.secret)
+
+
+def _grant(site: Site, scope: str, on: str) -> Grant:
+    if "/" in on:
+        return Grant(scope, repo_id=site.db.read(site.part(RepositoryNames).find, SYSTEM, on))
+    return Grant(scope, account_id=site.db.read(lookup.get_account, on).id)
 
 
 @token.command("list")
