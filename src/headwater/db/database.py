@@ -224,10 +224,11 @@ class DatabaseAway(HeadwaterError):
     code = "database_away"
     kind = Kind.UNAVAILABLE
 
-    def __init__(self, where: str, why: str, *, unsure: bool = False) -> None:
+    def __init__(self, at: str = "", why: str = "", *, unsure: bool = False) -> None:
         so = "whether the last change was kept is not known" if unsure else "nothing was changed"
+        because = f" ({why})" if why else ""
         super().__init__(
-            f"The database at {where} does not answer ({why}); {so}. Try again in a moment.",
+            f"The database{at} does not answer{because}; {so}. Try again in a moment.",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 

@@ -306,6 +306,7 @@ class PostgresqlDatabase(Database):
         self._writers: ThreadPoolExecutor | None = None
         self._start_lock = threading.Lock()
         self._turn = threading.Lock()
+        self._is_starting = False
 
     # ---- opening
 
@@ -314,8 +315,8 @@ class PostgresqlDatabase(Database):
             link = _Link(self._engine.connect())
             link.raw.prepared_max = 500
             link.run(_SESSION)
-        except Exception as exc:
-            raise self._refusal(exc) or exc from exc
+        except (DBAPIError, psycopg.Error) as exc:
+            self._raise(exc)
         return link
 
     def ensure_schema(self) -> None:
@@ -324,15 +325,22 @@ class PostgresqlDatabase(Database):
         Raises:
             DatabaseAway, DatabaseRefused, DatabaseUnfit: they will not.
         """
-        with self.holding("schema", exclusive=True), self._link() as link:
-            self._check_fitness(link)
-            link.run(b"BEGIN")
-            try:
-                upgrade_schema(link.conn)
-                link.commit()
-            except Exception as exc:  # noqa: BLE001 -- raised again, as what it means
-                link.roll_back()
-                self._raise(exc)
+        self._is_starting = True
+        try:
+            with self.holding("schema", exclusive=True), self._link() as link:
+                self._check_fitness(link)
+                self._upgrade(link)
+        finally:
+            self._is_starting = False
+
+    def _upgrade(self, link: _Link) -> None:
+        link.run(b"BEGIN")
+        try:
+            upgrade_schema(link.conn)
+            link.commit()
+        except Exception as exc:  # noqa: BLE001 -- raised again, as what it means
+            link.roll_back()
+            self._raise(exc)
 
     def _check_fitness(self, link: _Link) -> None:
         version = link.raw.info.server_version
@@ -443,7 +451,7 @@ class PostgresqlDatabase(Database):
             link.commit()
         except psycopg.OperationalError as exc:
             if exc.sqlstate is None or link.raw.closed:
-                raise DatabaseAway(self.where, "it broke off", unsure=True) from exc
+                raise DatabaseAway(unsure=True) from exc
             raise
         metrics.BATCH.observe(1)
         return tx, value
@@ -510,10 +518,18 @@ class PostgresqlDatabase(Database):
     # ---- what the server says, as refusals
 
     def _raise(self, exc: BaseException) -> NoReturn:
-        refusal = self._refusal(exc)
+        refusal = self._refusal_for_anyone(exc)
         if refusal is None:
             raise exc
         raise refusal from exc
+
+    def _refusal_for_anyone(self, exc: BaseException) -> HeadwaterError | None:
+        """Once the site is open its refusals reach strangers: where the database is, and what it said, is for the log."""
+        refusal = self._refusal(exc)
+        if self._is_starting or not isinstance(refusal, DatabaseAway | DatabaseRefused):
+            return refusal
+        _log.warning("database.away %s", refusal.message)
+        return DatabaseAway()
 
     def _refusal(self, exc: BaseException) -> HeadwaterError | None:
         """What a driver's error means to a caller; None when it is no more than an error."""
@@ -532,8 +548,8 @@ class PostgresqlDatabase(Database):
         if state == "53300" or "too many clients" in said[-1] or "remaining connection slots" in said[-1]:
             return DatabaseBusy("the server takes no more connections")
         if state.startswith(("08", "57P")) or state in ("25006", "25P03"):
-            return DatabaseAway(self.where, _short(said[0]))
-        if state == "42501":
+            return DatabaseAway(f" at {self.where}", _short(said[0]))
+        if state in ("42501", "3F000"):
             return DatabaseRefused(self.where, _short(said[0]), "Give the account the right to create tables there.")
         if state == "" and isinstance(found, psycopg.OperationalError):
             return self._no_connection(said)
@@ -548,7 +564,7 @@ class PostgresqlDatabase(Database):
         if re.search(r'(database|role) "[^"]*" does not exist', text):
             mend = "Make it first (createuser, createdb --encoding=UTF8 --template=template0), or mend HEADWATER_DATABASE_URL."
             return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
-        return DatabaseAway(self.where, _short(_last_fatal(text)))
+        return DatabaseAway(f" at {self.where}", _short(_last_fatal(text)))
 
 
 def _turn_key() -> int:

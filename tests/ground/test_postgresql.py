@@ -1,0 +1,358 @@
+"""PostgreSQL alone: what goes wrong with a server, and who may go beside whom. The promises of both are in test_database."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from headwater import queue
+from headwater.db import (
+    Database,
+    DatabaseAway,
+    DatabaseBusy,
+    DatabaseRefused,
+    DatabaseUnfit,
+    TextNotStorable,
+    Tx,
+    metrics,
+    open_database,
+    postgresql,
+    row_locked,
+)
+from headwater.kernel import utcnow
+from tests.conftest import LiveApp, clean_env, wait_for
+from tests.servers.postgres import Cluster, cluster
+
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def template() -> str:
+    cluster().sql("create database ground")
+    made = open_database(Path(), cluster().url_of("ground"))
+    made.ensure_schema()
+    made.close()
+    return "ground"
+
+
+@pytest.fixture
+def name(template: str) -> str:
+    found = f"ground_{next(_number)}"
+    cluster().sql(f"create database {found} template {template}")
+    return found
+
+
+@pytest.fixture
+def db(name: str) -> Iterator[Database]:
+    database = open_database(Path(), cluster().url_of(name), connections=4)
+    yield database
+    database.close()
+
+
+def put(tx: Tx, key: str, value: str = "1") -> None:
+    tx.execute(text("insert into site_setting values (:k, :v)"), {"k": key, "v": value})
+
+
+def count(tx: Tx) -> int:
+    return tx.execute(text("select count(*) from site_setting")).scalar()
+
+
+# ---- at the start
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        (lambda: cluster().tcp_url_of("ground", password="wrong"), "database_refused", "password"),
+        (lambda: cluster().tcp_url_of("ground", account="nobody"), "database_refused", "account"),
+        (lambda: cluster().url_of("no_such"), "database_refused", "createdb"),
+        (lambda: "postgresql://headwater@127.0.0.1:1/site", "database_away", "127.0.0.1:1/site"),
+        (lambda: "postgresql://headwater@no-such-host.invalid/site", "database_away", "no-such-host.invalid"),
+        (lambda: "mysql://headwater@localhost/site", "bad_configuration", "postgresql://"),
+    ],
+)
+def test_what_is_wrong_with_the_address_is_told_at_the_start(template, tmp_path, url, code, words):
+    done = subprocess.run(
+        [sys.executable, "-m", "headwater", "up", f"--data={tmp_path}", "--port=0", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean_env({"HEADWATER_DATABASE_URL": url()}),
+        timeout=60,
+    )
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert code in said
+    assert words in said
+    assert "Traceback" not in said
+    assert "wrong" not in said  # no password is ever repeated
+
+
+def test_a_database_that_keeps_texts_otherwise_is_refused(template):
+    cluster().sql("create database latin encoding 'LATIN1' locale 'C' template template0")
+    made = open_database(Path(), cluster().url_of("latin"))
+    with pytest.raises(DatabaseUnfit, match="LATIN1"):
+        made.ensure_schema()
+    made.close()
+
+
+def test_an_account_that_may_make_no_tables_is_refused(template):
+    cluster().sql("create role guest login")
+    cluster().sql("create database locked")
+    cluster().sql("revoke all on schema public from public", "locked")
+    made = open_database(Path(), cluster().url_of("locked").replace("headwater@", "guest@"))
+    with pytest.raises(DatabaseRefused, match="right to create tables"):
+        made.ensure_schema()
+    made.close()
+
+
+def test_two_hosts_make_the_schema_at_once(template):
+    cluster().sql("create database fresh")
+    hosts = [open_database(Path(), cluster().url_of("fresh")) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda host: host.ensure_schema(), hosts))
+    assert hosts[0].read(lambda tx: tx.execute(text("select count(*) from schema_reach")).scalar()) == 1
+    for host in hosts:
+        host.close()
+
+
+# ---- while it runs
+
+
+def test_a_text_with_nul_is_refused_and_changes_nothing(db):
+    with pytest.raises(TextNotStorable):
+        db.write(put, "k", "a\0b")
+    with pytest.raises(TextNotStorable):
+        db.read(lambda tx: tx.execute(text("select 1 from site_setting where key = :k"), {"k": "\0"}).all())
+    db.write(put, "k", "ab")
+    assert db.read(count) == 1
+
+
+def test_an_act_that_swallowed_an_error_keeps_nothing(db):
+    def act(tx: Tx) -> None:
+        put(tx, "k")
+        with contextlib.suppress(Exception):
+            put(tx, "k")
+
+    with pytest.raises(RuntimeError, match="nothing was kept"):
+        db.write(act)
+    assert db.read(count) == 0
+
+
+def test_every_connection_in_use_is_said_in_time(db, monkeypatch):
+    monkeypatch.setattr(postgresql, "POOL_WAIT_S", 0.2)
+    let_go, inside = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        with db.reading() as tx:
+            count(tx)
+            inside.release()
+            let_go.wait(30)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(hold)
+        for _ in range(4):
+            assert inside.acquire(timeout=20)
+        with pytest.raises(DatabaseBusy, match="all 4 connections") as refused:
+            db.read(count)
+        assert refused.value.headers["Retry-After"]
+        db.write(put, "a write takes its turn beyond the bound")
+        let_go.set()
+    assert db.read(count) == 1
+
+
+def test_readers_that_write_do_not_lock_the_pool(db):
+    def read_and_write(n: int) -> None:
+        with db.reading() as tx:
+            count(tx)
+            db.write(put, f"k{n}")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(read_and_write, range(64)))
+    assert db.read(count) == 64
+
+
+def test_a_row_locked_act_waits_for_no_turn(db):
+    inside, let_go = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        put(tx, "slow")
+        inside.set()
+        assert let_go.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(db.write, slow)
+        assert inside.wait(20)
+        db.write(row_locked(lambda tx: put(tx, "quick")))
+        assert db.read(count) == 1
+        let_go.set()
+        running.result()
+    assert db.read(count) == 2
+
+
+def test_an_act_is_run_again_when_a_row_changed_under_it(db):
+    db.write(put, "n", "0")
+    seen: list[int] = []
+    retries = metrics.RETRIES.total()
+
+    def add(tx: Tx) -> int:
+        found = int(tx.execute(text("select value from site_setting where key = 'n'")).scalar())
+        if not seen:
+            other = threading.Thread(target=db.write, args=(bump,))
+            other.start()
+            other.join(20)
+        seen.append(found)
+        tx.execute(text("update site_setting set value = :v where key = 'n'"), {"v": str(found + 1)})
+        return found + 1
+
+    @row_locked
+    def bump(tx: Tx) -> None:
+        tx.execute(text("update site_setting set value = '10' where key = 'n'"))
+
+    assert db.write(add) == 11
+    assert seen == [0, 10]
+    assert metrics.RETRIES.total() == retries + 1
+
+
+def test_a_statement_that_takes_too_long_is_broken_off(name, monkeypatch):
+    monkeypatch.setattr(postgresql, "_SESSION", b"SET statement_timeout = '100ms'")
+    made = open_database(Path(), cluster().url_of(name))
+    with pytest.raises(DatabaseBusy, match="took longer"):
+        made.read(lambda tx: tx.execute(text("select pg_sleep(20)")).all())
+    assert made.read(count) == 0
+    made.close()
+
+
+def test_a_lock_is_one_for_all_processes(db, name):
+    other = open_database(Path(), cluster().url_of(name))
+    with db.holding("sweep", exclusive=False) as held, other.holding("sweep", exclusive=False, wait=False) as also:
+        assert held
+        assert also
+        with other.holding("sweep", exclusive=True, wait=False) as alone:
+            assert not alone
+        with other.holding("another", exclusive=True, wait=False) as alone:
+            assert alone
+    with other.holding("sweep", exclusive=True, wait=False) as alone:
+        assert alone
+        came: list[bool] = []
+
+        def wait() -> None:
+            with db.holding("sweep", exclusive=True) as at_last:
+                came.append(at_last)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not came
+    waiting.join(20)
+    assert came == [True]
+    other.close()
+
+
+def test_a_job_put_again_is_not_begun_before_what_it_is_for_is_kept(db):
+    """The waiting job is locked by whoever puts it again: a runner that began it meanwhile would miss their work."""
+    db.write(queue.put, "k", {}, unique="one")
+    inside, let_go = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        queue.put(tx, "k", {}, unique="one")
+        inside.set()
+        assert let_go.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(db.write, slow)
+        assert inside.wait(20)
+        assert db.read(queue.find_due, utcnow(), ["k"])
+        assert db.write(queue.claim, utcnow(), ["k"]) is None
+        let_go.set()
+        running.result()
+    job = db.write(queue.claim, utcnow(), ["k"])
+    assert job is not None
+    db.write(queue.put, "k", {}, unique="one")
+    assert db.read(queue.count_by_state) == {"running": 1, "waiting": 1}
+
+
+def test_every_job_is_claimed_once_by_many(db):
+    for n in range(60):
+        db.write(queue.put, "k", {"n": n})
+    seen: list[int] = []
+
+    def run() -> None:
+        while (job := db.write(queue.claim, utcnow(), ["k"])) is not None:
+            seen.append(job.payload["n"])
+            db.write(queue.finish, job.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        for running in [pool.submit(run) for _ in range(4)]:
+            running.result()
+    assert sorted(seen) == list(range(60))
+    assert db.read(queue.count_by_state) == {}
+
+
+# ---- the server goes away
+
+
+@pytest.fixture
+def own_cluster(tmp_path_factory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)
+    made = Cluster(folder)
+    made.sql("create database site")
+    yield made
+    made.stop()
+
+
+def test_a_restart_of_the_server_is_survived(own_cluster):
+    db = open_database(Path(), own_cluster.url_of("site"))
+    db.ensure_schema()
+    db.write(put, "before")
+    own_cluster.stop()
+    for act in (lambda: db.read(count), lambda: db.write(put, "lost"), db.version):
+        with pytest.raises(DatabaseAway) as refused:
+            act()
+        assert refused.value.headers["Retry-After"]
+    own_cluster.start()
+    db.write(put, "after")
+    assert db.read(count) == 2
+
+    def broken_off(tx: Tx) -> None:
+        put(tx, "half")
+        own_cluster.stop(signal.SIGQUIT)
+        put(tx, "other half")
+
+    with pytest.raises(DatabaseAway, match="nothing was changed"):
+        db.write(broken_off)
+    own_cluster.start()
+    assert db.read(count) == 2
+    db.close()
+
+
+def test_a_running_site_answers_503_while_the_server_is_away_and_comes_back(own_cluster, tmp_path):
+    import httpx
+
+    app = LiveApp(tmp_path / "data", env={"HEADWATER_DATABASE_URL": own_cluster.url_of("site")}, options={"workers": 1})
+    try:
+        with httpx.Client(base_url=app.url, trust_env=False, timeout=30) as client:
+            assert client.get("/api/models").status_code == 200
+            own_cluster.stop()
+            away = client.get("/api/models")
+            assert away.status_code == 503
+            assert int(away.headers["retry-after"]) > 0
+            assert own_cluster.folder.name not in away.text
+            own_cluster.start()
+            wait_for(lambda: client.get("/api/models").status_code == 200, what="the site's return")
+        assert app.process.poll() is None
+        assert not app.log_lines("process.died")
+    finally:
+        assert app.stop() == 0
