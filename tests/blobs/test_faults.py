@@ -42,7 +42,8 @@ def test_a_passing_fault_of_writing_is_tried_again(shaky, store, faulty, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "why"), [("503", "answers 503"), ("500", "answers 500"), ("slow", "too long"), ("late_cut", "cannot be used")]
+    ("kind", "why"),
+    [("503", "answers 503"), ("500", "answers 500"), ("slow", "too long"), ("late_cut", "cannot be used")],
 )
 def test_a_lasting_fault_is_told_in_bounded_time_and_stores_nothing(shaky, store, faulty, kind, why):
     faulty.fail(kind, delay_s=8, matches=lambda method, path: method in ("GET", "HEAD") or kind != "late_cut")

@@ -18,10 +18,7 @@ from tests.servers.seaweed import seaweed
 
 @pytest.fixture(params=["folder", "s3"])
 def blobs(request, tmp_path):
-    if request.param == "folder":
-        made = BlobFolder(tmp_path / "blobs")
-    else:
-        made = request.getfixturevalue("store")
+    made = BlobFolder(tmp_path / "blobs") if request.param == "folder" else request.getfixturevalue("store")
     made.ensure()
     return made
 

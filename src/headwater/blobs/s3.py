@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -39,6 +40,8 @@ FETCH_BYTES = 8 << 20  # of what is fetched to a local file, and sent as one par
 FETCHES = 4  # at once, of one object
 AHEAD = 3  # blocks of an object that is read in order
 MAX_OBJECT_PARTS = 9000
+_log = logging.getLogger("headwater.blobs")
+
 SITE_OBJECT = "headwater-site.json"
 _STATUS = re.compile(r"status(?: code)?: (\d{3})")
 MAX_SKEW_S = 14 * 60  # beyond a quarter of an hour stores refuse every signature
@@ -369,9 +372,12 @@ class S3Store:
         except FileNotFoundError:
             raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
         except (PermissionDeniedError, UnauthenticatedError) as exc:
+            _log.exception("store.refused_keys", extra={"key": key})
             raise StoreAway("it refuses this server's keys") from exc
         except BaseError as exc:
-            raise StoreAway(_in_short(str(exc))) from exc
+            why = _in_short(str(exc))
+            _log.warning("store.failed", extra={"key": key, "reason": why})
+            raise StoreAway(why) from exc
 
 
 def _facts(signer: Signer) -> tuple[str, str, str, str, str | None]:

@@ -5,6 +5,7 @@ Every call is a signed address. Calls are repeated with back-off when the store 
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -21,6 +22,8 @@ from headwater.blobs.store import OpenMultipart
 
 if TYPE_CHECKING:
     import httpx
+
+_log = logging.getLogger("headwater.blobs")
 
 TRIES = 5
 LINK_S = 900
@@ -156,6 +159,7 @@ class S3Calls:
             if number == tries or time.monotonic() + pause > until:
                 break
             time.sleep(pause)
+        _log.warning("store.failed", extra={"key": key, "reason": why})
         raise StoreAway(why) from cause
 
     def _http(self) -> httpx.Client:
