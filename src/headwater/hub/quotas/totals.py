@@ -140,7 +140,7 @@ def find_totals(tx: Tx, now: datetime) -> Totals:
     if row is None or row.totals["took_ms"] <= QUICK_MS:
         return add_up(tx, now)
     facts: dict[str, Any] = row.totals
-    amounts = {name: Amount(*facts[name]) for name in _AMOUNTS}
+    amounts: dict[str, Any] = {name: Amount(*facts[name]) for name in _AMOUNTS}
     rest = {name: value for name, value in facts.items() if name not in amounts}
     return Totals(taken_at=row.taken_at, **amounts, **rest)
 
