@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headwater.accounts import Action, NotAllowed
-from headwater.blobs import read_all
+from headwater.blobs import BlobFolder, read_all
 from headwater.hub import files
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.files.terms import to_text
@@ -189,8 +189,11 @@ def test_a_payload_that_became_shorter_is_told_and_nothing_recorded(storage: Sto
     send(storage, grant, large)
     digest = sha(plain(large))
     checked = ingest.check_shard(storage.site, grant, make_shard([([(large, 0, 4)], digest)]))
-    (payload,) = (path for path in storage.files_left() if path.suffix == ".raw")
-    os.truncate(payload, kept_bytes)
+    (payload,) = (key for key in storage.files_left() if key.endswith(".raw"))
+    blobs = storage.site.blobs
+    if not isinstance(blobs, BlobFolder):
+        pytest.skip("what is in a store cannot be cut short from here")
+    os.truncate(blobs.path_of(payload), kept_bytes)
     with pytest.raises(OSError, match="shorter"):
         ingest.finish_shard(storage.site, grant, checked, lambda _: None)
     assert storage.site.db.read(files.find_missing, grant.actor, grant.repo_id, [digest]) == {digest}
@@ -300,7 +303,7 @@ def test_reconstructions_are_only_for_who_may_read_the_file(storage: Storage) ->
 def test_a_full_disk_leaves_nothing_half_stored(storage: Storage, tmp_path) -> None:
     import subprocess
 
-    from headwater.blobs import BlobFolder, StorageFull
+    from headwater.blobs import StorageFull
 
     small = tmp_path / "small"
     small.mkdir()
