@@ -11,7 +11,7 @@ from headwater import accounts, hub
 from headwater.accounts.settings import IdentitySettings
 from headwater.blobs import BlobFolder, BlobStore
 from headwater.blobs.settings import BlobSettings, S3Settings
-from headwater.db import Database, DatabaseSettings, open_database
+from headwater.db import Database, DatabaseSettings, open_database, require_same_clock
 from headwater.kernel import Settings
 from headwater.web.site import Site
 
@@ -63,6 +63,7 @@ def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
 
     Raises:
         SchemaTooNew: a later release has written this site.
+        ClockDiffers: this host's clock and the database's are too far apart.
         DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
         StoreRefused, StoreDriverMissing: its objects lie in a store, and that cannot be used.
         StoreOfAnotherSite: that store has another site's objects.
@@ -72,6 +73,7 @@ def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
     db, blobs = database_of(data_dir, settings), blobs_of(data_dir, settings)
     try:
         db.ensure_schema()
+        require_same_clock(db)
         identity = db.read(accounts.find_identity)
         if identity is None:
             identity = db.write(accounts.ensure_identity, secret=_secret_to_keep(data_dir, db, settings))

@@ -56,6 +56,11 @@ class ServerSettings:
         "Web worker processes; 0 takes two, or one on a single processor.",
         check=lambda value: None if 0 <= value <= 256 else f"{value} is not between 0 and 256",
     )
+    queue_workers: int = setting(
+        1,
+        "Processes of this host that do the site's jobs. 0 where other hosts do them: this one then only answers.",
+        check=lambda value: None if 0 <= value <= 64 else f"{value} is not between 0 and 64",
+    )
     url: str | None = setting(
         None,
         "Public address, as people and clients reach the site; every link carries it. Needed behind a proxy.",

@@ -110,7 +110,7 @@ def serve(
     data_dir: Path,
     settings: Settings,
     *,
-    run_worker: Callable[[Site, threading.Event], None],
+    run_worker: Callable[[Site, threading.Event, int], None],
     on_ready: Callable[[Ready], None],
     reread: Callable[[], Settings],
 ) -> int:
@@ -282,7 +282,7 @@ class _Tree:
         settings: Settings,
         listener: socket.socket,
         base_url: str,
-        run_worker: Callable[[Site, threading.Event], None],
+        run_worker: Callable[[Site, threading.Event, int], None],
         reread: Callable[[], Settings],
     ) -> None:
         self.data_dir = data_dir
@@ -295,6 +295,8 @@ class _Tree:
     def run(self, on_ready: Callable[[], None]) -> int:
         n_web = self.settings.of(ServerSettings).workers or min(2, os.cpu_count() or 1)
         web = [Child(f"web-{number}", self._run_web) for number in range(1, n_web + 1)]
+        n_queue = self.settings.of(ServerSettings).queue_workers
+        queue = [self._queue_child(number) for number in range(1, n_queue + 1)] or [self._queue_child(0)]
 
         def ready() -> None:
             write_server_file(self.data_dir, {"url": self.base_url, "pid": os.getpid(), "version": __version__})
@@ -303,7 +305,7 @@ class _Tree:
             on_ready()
 
         self.supervisor = Supervisor(
-            [*web, Child("queue", self._run_queue, serves=False)],
+            [*web, *queue],
             drain=self._drain,
             on_ready=ready,
             on_draining=self._begin_to_drain,
@@ -344,7 +346,12 @@ class _Tree:
             site.close()
             _end_telemetry(self.settings)
 
-    def _run_queue(self, say_ready: Callable[[], None]) -> None:
+    def _queue_child(self, number: int) -> Child:
+        """Number 0 does no jobs, only what a host does for itself."""
+        name = {0: "upkeep", 1: "queue"}.get(number, f"queue-{number}")
+        return Child(name, lambda say_ready: self._run_queue(say_ready, number), serves=False)
+
+    def _run_queue(self, say_ready: Callable[[], None], number: int) -> None:
         self.listener.close()
         stop = threading.Event()
 
@@ -361,7 +368,7 @@ class _Tree:
         site = build_site(self.data_dir, self.settings, base_url=self.base_url)
         try:
             say_ready()
-            self.run_worker(site, stop)
+            self.run_worker(site, stop, number)
         finally:
             site.close()
             _end_telemetry(self.settings)

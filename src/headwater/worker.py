@@ -1,16 +1,25 @@
-"""The queue worker: durable jobs one after another, and beside them what is due every so often."""
+"""The queue worker: durable jobs one after another, and beside them what is due every so often.
+
+What the site does every so often is done on one host each time (``queue.Turns``); what a host does for itself, on each.
+A host whose clock differs from the database's takes neither jobs nor turns until that is mended.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
 from headwater.accounts import jobs as accounts_jobs
+from headwater.db import require_same_clock
 from headwater.hub import jobs as hub_jobs
-from headwater.queue import Handler, Runner
+from headwater.kernel import HeadwaterError
+from headwater.queue import Handler, Runner, Turns
 from headwater.web.site import Site
+
+LOOK_S = 15.0  # for turns that have come, and at the clock
 
 log = structlog.get_logger("headwater.worker")
 
@@ -20,31 +29,85 @@ def lanes() -> list[dict[str, Handler]]:
     return [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
 
 
-def run(site: Site, stop: threading.Event) -> None:
-    """Work until ``stop`` is set; the job at hand is finished first."""
-    clock = threading.Thread(target=_run_periodic, args=(site, stop), name="periodic", daemon=True)
-    clock.start()
-    first, *others = [Runner(site.db, lane, site) for lane in lanes()]
-    threads = [threading.Thread(target=lane.run_forever, args=(stop,), name="lane", daemon=True) for lane in others]
+def run(site: Site, stop: threading.Event, number: int = 1) -> None:
+    """Work until ``stop`` is set; the job at hand is finished first.
+
+    ``number`` counts a host's queue workers. The first also does what each host does for itself; 0 does nothing else.
+    """
+    clock = _Clock(site)
+    threads = [threading.Thread(target=_run_for_the_host, args=(site, stop), name="upkeep", daemon=True)] * (number < 2)
+    if number:
+        first, *others = [Runner(site.db, lane, site) for lane in lanes()]
+        threads.append(threading.Thread(target=_run_turns, args=(site, stop, clock), name="turns", daemon=True))
+        for lane in others:
+            kwargs = {"may_work": clock.is_right}
+            threads.append(
+                threading.Thread(target=lane.run_forever, args=(stop,), kwargs=kwargs, name="lane", daemon=True)
+            )
     for thread in threads:
         thread.start()
-    first.run_forever(stop)
+    if number:
+        first.run_forever(stop, may_work=clock.is_right)
+    else:
+        stop.wait()
     for thread in threads:
         thread.join(timeout=5)
-    clock.join(timeout=5)
 
 
-def _run_periodic(site: Site, stop: threading.Event) -> None:
-    acts = [*accounts_jobs.PERIODIC, *hub_jobs.PERIODIC]  # (seconds between, act)
-    started = time.monotonic()
-    due = {number: started + every_s for number, (every_s, _) in enumerate(acts)}
-    while due:
-        number = min(due, key=due.__getitem__)
-        if stop.wait(max(0.0, due[number] - time.monotonic())):
-            return
-        every_s, act = acts[number]
+class _Clock:
+    """Whether work may be begun by this host's clock. Until it is known, it may: the start has looked."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._wrong = threading.Event()
+
+    def is_right(self) -> bool:
+        return not self._wrong.is_set()
+
+    def look(self) -> None:
+        """A database that does not answer says nothing about the clock."""
         try:
-            act(site)
+            require_same_clock(self._site.db)
+        except HeadwaterError as exc:
+            if exc.code == "clock_differs":
+                if self.is_right():
+                    log.error("clock.differs", reason=exc.message)  # noqa: TRY400 -- no trace of ours explains a clock
+                self._wrong.set()
+            return
+        if not self.is_right():
+            log.info("clock.agrees")
+        self._wrong.clear()
+
+
+def _run_turns(site: Site, stop: threading.Event, clock: _Clock) -> None:
+    turns = Turns(site.db)
+    acts = {act.__name__: (every_s, act) for every_s, act in [*accounts_jobs.PERIODIC, *hub_jobs.PERIODIC]}
+    while not stop.wait(LOOK_S):
+        try:
+            clock.look()
+            due = turns.due(acts) if clock.is_right() else []
         except Exception:
-            log.exception("periodic.failed", act=act.__name__)
+            log.exception("turns.stumbled")
+            continue
+        for name in due:
+            if stop.is_set():
+                return
+            every_s, act = acts[name]
+            _do(name, lambda every_s=every_s, act=act, name=name: turns.run(name, every_s, lambda: act(site)))  # type: ignore[misc]
+
+
+def _run_for_the_host(site: Site, stop: threading.Event) -> None:
+    acts = hub_jobs.FOR_EACH_HOST
+    due = [time.monotonic() + every_s for every_s, _ in acts]
+    while not stop.wait(max(0.0, min(due) - time.monotonic())):
+        number = due.index(min(due))
+        every_s, act = acts[number]
+        _do(act.__name__, lambda act=act: act(site))  # type: ignore[misc]
         due[number] = time.monotonic() + every_s
+
+
+def _do(name: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception:
+        log.exception("periodic.failed", act=name)

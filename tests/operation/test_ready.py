@@ -18,6 +18,7 @@ def test_alive_and_ready(live_app):
     assert {name for name, check in answer.json()["checks"].items() if check["ok"]} == {
         "database",
         "schema",
+        "clock",
         "store",
         "not_draining",
     }

@@ -4,6 +4,7 @@ SQLite on one machine, PostgreSQL for several hosts, behind one interface: reade
 and are answered once what they wrote is on disk. docs/decisions/0003-one-writer-thread.md and 0013-postgresql.md.
 """
 
+from headwater.db.clocks import ClockDiffers, require_same_clock
 from headwater.db.database import (
     SQLITE_FILE,
     Database,
@@ -26,6 +27,7 @@ from headwater.db.upserts import insert
 
 __all__ = [
     "SQLITE_FILE",
+    "ClockDiffers",
     "Database",
     "DatabaseAway",
     "DatabaseBusy",
@@ -44,6 +46,7 @@ __all__ = [
     "metadata",
     "open_database",
     "prepared",
+    "require_same_clock",
     "row_locked",
     "upgrade_schema",
 ]

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 
 from headwater.db import metrics
 from headwater.db.prepared import Prepared
-from headwater.kernel import HeadwaterError, Kind
+from headwater.kernel import HeadwaterError, Kind, utcnow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -147,6 +148,14 @@ class Database(ABC):
     @abstractmethod
     def version(self) -> int:
         """A number that another one replaces whenever any other connection commits: a cheap "has anything happened?"."""
+
+    def now(self) -> datetime:
+        """The moment by the one clock that every process of the site can read: leases are counted by it."""
+        return utcnow()
+
+    def clock_offset_s(self) -> float:
+        """By how much that clock is ahead of this host's, as exactly as a round trip tells."""
+        return 0.0
 
     @abstractmethod
     def size_bytes(self) -> int:

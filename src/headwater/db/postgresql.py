@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import psycopg
@@ -61,6 +62,9 @@ STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 15
 IDLE_IN_TRANSACTION_S = 120
 MAX_IDLE_S = 600.0
+# A host that loses its power says no farewell: its locks are free once the server has noticed, about 25 s later.
+DEAD_PEER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000; "
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITERS = 6  # threads that run what was submitted
 TRIES = 12
 _SERIALIZATION = ("40001", "40P01")
@@ -71,6 +75,7 @@ _WRITE_ROW_LOCKED = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _SESSION = (
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'; "
     f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'; "
+    f"{DEAD_PEER}"
     "SET jit = off; SET TimeZone = 'UTC'; SET standard_conforming_strings = on; SET synchronous_commit = on"
 ).encode()
 
@@ -470,6 +475,23 @@ class PostgresqlDatabase(Database):
                 return int(link.run(b"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").get_value(0, 0))
             except psycopg.Error as exc:
                 self._raise(exc)
+
+    def now(self) -> datetime:
+        with self._link() as link:
+            try:
+                found = link.run(b"SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint").get_value(0, 0)
+            except psycopg.Error as exc:
+                self._raise(exc)
+        return _EPOCH + timedelta(microseconds=int(found))
+
+    def clock_offset_s(self) -> float:
+        found = []
+        for _ in range(3):  # the quickest round trip is the most exact
+            before = time.time()
+            there = self.now().timestamp()
+            after = time.time()
+            found.append((after - before, there - (before + after) / 2))
+        return min(found)[1]
 
     def size_bytes(self) -> int:
         with self._link() as link:

@@ -45,6 +45,7 @@ OUTBOUND_HANDLERS: dict[str, Handler] = {
     "hub.send_webhook": _late("community.deliveries", "send_webhook"),
 }
 
+# Seconds between, and what; once for the whole site.
 PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (300.0, _late("git.collector", "collect")),
     (600.0, _late("search.upkeep", "update_rising")),
@@ -52,4 +53,10 @@ PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (3600.0, _late("search.upkeep", "daily")),
     (3600.0, _late("collector", "run_periodically")),
     (3600.0, _late("uploads.service", "collect")),
+]
+
+# What lies on a host's own disk, on every host.
+FOR_EACH_HOST: list[tuple[float, Callable[[Site], None]]] = [
+    (300.0, _late("git.collector", "evict_here")),
+    (3600.0, _late("collector", "sweep_here")),
 ]

@@ -13,6 +13,7 @@ from headwater.queue.jobs import (
     renew,
     retry_failed,
 )
+from headwater.queue.periodic import Turns
 from headwater.queue.runner import Handler, Runner
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Handler",
     "Job",
     "Runner",
+    "Turns",
     "claim",
     "count_by_state",
     "fail",

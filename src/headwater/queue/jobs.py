@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, delete, func, or_, select, text, update
 
 from headwater.db import Prepared, Tx, insert, prepared, row_locked
 from headwater.kernel import JobId, utcnow
+from headwater.queue.leases import LEASE_S
 from headwater.queue.tables import job
 
-LEASE_S = 120
 MAX_ATTEMPTS = 12
 FIRST_RETRY_S = 2
 LONGEST_RETRY_S = 3600
@@ -37,6 +37,7 @@ _CLAIM = prepared(
     .values(state="running", attempts=bindparam("attempt"), lease_until=bindparam("until"))
 )
 _FINISH = prepared(delete(job).where(job.c.id == bindparam("job_id")))
+_FINISH_MINE = prepared(delete(job).where(job.c.id == bindparam("job_id"), job.c.attempts == bindparam("attempt")))
 
 
 @dataclass(frozen=True)
@@ -96,28 +97,34 @@ def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
 
 
 @row_locked
-def renew(tx: Tx, job_id: JobId, now: datetime) -> None:
-    """Hold on to a running job."""
+def renew(tx: Tx, held: Job, now: datetime) -> None:
+    """Hold on to a running job, unless another worker has taken it over."""
     tx.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state == "running")
+        .where(job.c.id == held.id, job.c.state == "running", job.c.attempts == held.attempts)
         .values(lease_until=now + timedelta(seconds=LEASE_S))
     )
 
 
 @row_locked
-def finish(tx: Tx, job_id: JobId) -> None:
-    """A job that is done leaves no row; what it did is recorded where it did it."""
-    tx.execute(_FINISH, {"job_id": job_id})
+def finish(tx: Tx, job_id: JobId, attempt: int | None = None) -> None:
+    """A job that is done leaves no row; what it did is recorded where it did it.
+
+    ``attempt``: leave it where another worker has taken it over, and is not done.
+    """
+    if attempt is None:
+        tx.execute(_FINISH, {"job_id": job_id})
+    else:
+        tx.execute(_FINISH_MINE, {"job_id": job_id, "attempt": attempt})
 
 
 def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
     """Put a failed job back with a growing delay, or give it up; returns whether it will run again."""
     again = failed.attempts < MAX_ATTEMPTS
     delay_s = min(FIRST_RETRY_S * 2 ** (failed.attempts - 1), LONGEST_RETRY_S)
-    row = tx.execute(select(job.c.unique_key).where(job.c.id == failed.id)).first()
-    if row is None:
-        return False
+    row = tx.execute(select(job.c.unique_key, job.c.attempts).where(job.c.id == failed.id)).first()
+    if row is None or row.attempts != failed.attempts:  # another worker has taken it over
+        return row is not None
     successor = (
         row.unique_key is not None
         and tx.execute(select(job.c.id).where(job.c.unique_key == row.unique_key, job.c.state == "waiting")).first()

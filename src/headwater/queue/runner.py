@@ -12,8 +12,9 @@ import structlog
 
 from headwater.db import Database
 from headwater.db import metrics as db_metrics
-from headwater.kernel import tracing, utcnow
+from headwater.kernel import tracing
 from headwater.queue import figures, jobs
+from headwater.queue.leases import renewing
 
 Handler = Callable[[Any, dict[str, Any]], None]
 
@@ -38,19 +39,17 @@ class Runner:
 
     def run_one(self) -> bool:
         """Run the job that is due longest; False when none is."""
-        if not self.db.read(jobs.find_due, utcnow(), self._kinds):
+        now = self.db.now()
+        if not self.db.read(jobs.find_due, now, self._kinds):
             return False
-        job = self.db.write(jobs.claim, utcnow(), self._kinds)
+        job = self.db.write(jobs.claim, now, self._kinds)
         if job is None:
             return False
-        stop = threading.Event()
-        keeper = threading.Thread(target=self._hold, args=(job.id, stop), daemon=True)
-        keeper.start()
-        try:
-            with structlog.contextvars.bound_contextvars(job_id=job.id, job_kind=job.kind):
-                self._act(job)
-        finally:
-            stop.set()
+        with (
+            renewing(lambda: self.db.write(jobs.renew, job, self.db.now())),
+            structlog.contextvars.bound_contextvars(job_id=job.id, job_kind=job.kind),
+        ):
+            self._act(job)
         return True
 
     def _act(self, job: jobs.Job) -> None:
@@ -63,14 +62,14 @@ class Runner:
         try:
             self.handlers[job.kind](self.context, job.payload)
         except Exception as exc:  # noqa: BLE001 -- whatever a handler raises is a failed job, kept and tried again
-            again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), utcnow())
+            again = self.db.write(jobs.fail, job, traceback.format_exc(limit=8), self.db.now())
             outcome = "failed" if again else "given_up"
             tell = log.warning if again else log.error
             tell("job.failed", attempt=job.attempts, again=again, **_figures(started, spent), exc_info=True)
             if span is not None:
                 span.fail(exc)
         else:
-            self.db.write(jobs.finish, job.id)
+            self.db.write(jobs.finish, job.id, job.attempts)
             log.info("job.finished", attempt=job.attempts, **_figures(started, spent))
         finally:
             figures.RUNNING.add(-1)
@@ -85,10 +84,13 @@ class Runner:
             done += 1
         return done
 
-    def run_forever(self, stop: threading.Event) -> None:
-        """Run until ``stop`` is set; a running job is finished first."""
+    def run_forever(self, stop: threading.Event, *, may_work: Callable[[], bool] = lambda: True) -> None:
+        """Run until ``stop`` is set; a running job is finished first. No other is begun while not ``may_work()``."""
         seen, looked_at = -1, 0.0
         while not stop.is_set():
+            if not may_work():
+                stop.wait(LOOK_AGAIN_S)
+                continue
             try:
                 version, now = self.db.version(), time.monotonic()
                 if version == seen and now - looked_at < LOOK_AGAIN_S:
@@ -102,10 +104,6 @@ class Runner:
                 stop.wait(POLL_S)
             if busy:
                 seen = -1
-
-    def _hold(self, job_id: Any, stop: threading.Event) -> None:
-        while not stop.wait(jobs.LEASE_S / 3):
-            self.db.write(jobs.renew, job_id, utcnow())
 
 
 def _figures(started: float, spent: db_metrics.Spent) -> dict[str, float]:

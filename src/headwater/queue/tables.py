@@ -1,4 +1,4 @@
-"""The jobs' table."""
+"""The jobs' table, and whose turn it is at what is done again and again."""
 
 from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, Text, text
 
@@ -30,4 +30,14 @@ job = Table(
         info={"postgresql_where": "state = 'waiting' and unique_key is not null"},
     ),
     sqlite_autoincrement=True,
+)
+
+# What the whole site does every so often, whichever host does it: one row an act.
+periodic_run = Table(
+    "periodic_run",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(200), nullable=False),  # the process that did it last, or does it now
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),  # nobody begins it before: the end of a lease, or of a period
 )

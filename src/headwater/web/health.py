@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import __version__
-from headwater.db import Tx
+from headwater.db import ClockDiffers, Tx, require_same_clock
 from headwater.db.schema import MIGRATIONS
 from headwater.kernel import Actor, metrics
 from headwater.web.requests import read_tx, site_of
@@ -105,6 +105,14 @@ def _wanted_version() -> str:
     return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
+def _check_clock(site: Site) -> None:
+    try:
+        require_same_clock(site.db)
+    except ClockDiffers as exc:
+        log.warning("clock.differs", reason=exc.message)
+        raise _NotSo("differs_from_the_databases") from exc
+
+
 def _check_store(site: Site) -> None:
     probe = getattr(site.blobs, "probe", None)
     if probe is not None:
@@ -116,6 +124,7 @@ def _check_store(site: Site) -> None:
 _CHECKS = (
     _Check("database", _check_database),
     _Check("schema", _check_schema),
+    _Check("clock", _check_clock),
     _Check("store", _check_store),
 )
 

@@ -6,7 +6,7 @@ since that was first seen; and the clock has not jumped since the last run (``cl
 
 from headwater.hub.collector.clock import ClockJumped, Stopped, confirm_clock, find_stop
 from headwater.hub.collector.overview import Overview, ask_for_run, confirm, find_overview, retry_jobs
-from headwater.hub.collector.run import Report, collect, run_asked, run_periodically
+from headwater.hub.collector.run import Report, collect, run_asked, run_periodically, sweep_here
 
 __all__ = [
     "ClockJumped",
@@ -22,4 +22,5 @@ __all__ = [
     "retry_jobs",
     "run_asked",
     "run_periodically",
+    "sweep_here",
 ]

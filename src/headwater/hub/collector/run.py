@@ -64,7 +64,6 @@ class CollectorBusy(HeadwaterError):
 def run_periodically(site: Site) -> None:
     """As ``collect``, for the worker: a clock that jumped is logged for the operator and ends nothing else."""
     stopped: ClockJumped | None = None
-    _sweep_temporary(site, Report())  # each host its own, whoever of them collects
     with contextlib.suppress(CollectorBusy):
         started = time.monotonic()
         try:
@@ -74,6 +73,11 @@ def run_periodically(site: Site) -> None:
             stopped = error
     if stopped is not None:
         log.error("collector.stopped", reason=stopped.message)
+
+
+def sweep_here(site: Site) -> None:
+    """Temporary files of this host that no process writes any more; each host has its own, whoever of them collects."""
+    _sweep_temporary(site, Report())
 
 
 def run_asked(site: Site, _: Mapping[str, Any]) -> None:

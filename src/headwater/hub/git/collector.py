@@ -130,13 +130,19 @@ def collect(site: Site) -> None:
         site.db.write(_queue_merges, crowded)
     n_orphans = 0
     with site.db.holding("pack-collector", exclusive=True, wait=False) as held:
-        if held:  # else a backup is being made, or another host does it
+        if held:  # else a backup is being made
             while site.db.write(store.delete_retired, utcnow() - GRACE):
                 pass
             n_orphans = sum(1 for _ in remove_orphans(site))
+    if n_orphans:
+        _log.info("packs.collected", extra={"n_orphans": n_orphans})
+
+
+def evict_here(site: Site) -> None:
+    """Periodic, on each host: keep its cache of repositories in bounds."""
     n_evicted = site.part(GitStore).evict()
-    if n_orphans or n_evicted:
-        _log.info("packs.collected", extra={"n_orphans": n_orphans, "n_evicted": n_evicted})
+    if n_evicted:
+        _log.info("cache.evicted", extra={"n_evicted": n_evicted})
 
 
 def remove_orphans(site: Site, *, age_s: float = ORPHAN_AGE_S) -> Iterator[str]:

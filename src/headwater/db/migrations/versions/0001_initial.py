@@ -96,6 +96,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "periodic_run",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=200), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_periodic_run")),
+    )
+    op.create_table(
         "quota_default",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("configured", sa.Text(), nullable=False),
