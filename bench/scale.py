@@ -2,7 +2,7 @@
 
 python -m bench.scale generate --repositories 1000000 --data DIR [--database-url postgresql://…]
 python -m bench.scale measure --repositories 1000000 --data DIR [--database-url …]
-python -m bench.scale run [--sizes 10000,100000,1000000] [--postgres]     # everything, in a temporary folder: `make scale`
+python -m bench.scale run [--sizes 10000,100000,1000000] [--databases sqlite,postgresql]  # everything, in a temporary folder: `make scale`
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
-from bench import scale_measure, scale_ops
+from bench import scale_measure, scale_ops, scale_postgres, scale_report
 from bench.scale_data import World
 from bench.scale_load import fill, postgres_target, sqlite_target
 from headwater.assembly import build_site, prepare_data
@@ -37,9 +39,18 @@ def main() -> None:
         act.add_argument("--processes", type=int, default=2)
         act.add_argument("--rounds", type=int, default=5)
         act.add_argument("--only", default="", help="groups whose name holds this; inside one process only")
+    act = acts.add_parser("run")
+    act.add_argument("--sizes", default="10000,100000,1000000")
+    act.add_argument("--rounds", type=int, default=5)
+    act.add_argument(
+        "--keep", type=Path, help="make the sites in this folder, keep them, and measure those that are there already"
+    )
+    act.add_argument("--databases", default="sqlite,postgresql")
     asked = parser.parse_args()
     if asked.act == "generate":
         generate(asked.data, asked.repositories, asked.database_url, processes=asked.processes)
+    elif asked.act == "run":
+        run([int(size) for size in asked.sizes.split(",")], asked.rounds, asked.keep, asked.databases.split(","))
     else:
         measure(asked.data, asked.repositories, asked.database_url, rounds=asked.rounds, only=asked.only)
 
@@ -47,7 +58,8 @@ def main() -> None:
 def generate(data: Path, n: int, url: str | None, *, processes: int = 2) -> None:
     """A fresh site of ``n`` repositories in ``data``."""
     began = time.monotonic()
-    prepare_data(data)
+    settings = read_settings(data, {**os.environ, "HEADWATER_DATABASE_URL": url} if url else None)
+    prepare_data(data, settings)
     path = data / "headwater.db"
     with postgres_target(url) if url else sqlite_target(path) as target:
         fill(target, n, processes=processes)
@@ -65,7 +77,7 @@ def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str =
     site = build_site(data, read_settings(data), base_url="http://127.0.0.1:1")
     groups = [group for group in scale_ops.groups(World(n, 7), lambda sql: _ask(site, sql)) if only in group.name]
     print(f"{n:,} repositories, inside one process", flush=True)
-    inside = scale_measure.in_process(app_for(site), groups, rounds)
+    inside = scale_measure.in_process(app_for(site), groups, rounds, scale_postgres.pid_of(url) if url else None)
     site.close()
     if only:
         return {}
@@ -73,6 +85,31 @@ def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str =
         print(f"{n:,} repositories, over HTTP", flush=True)
         outside = scale_measure.over_http(address, pid, groups, rounds)
     return {"n": n, "inside": scale_measure.summary(inside), "outside": scale_measure.summary(outside)}
+
+
+def run(sizes: list[int], rounds: int, keep: Path | None, databases: list[str]) -> None:
+    """Each size on each database, one after another; the report is written after each, and what is not kept is removed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory(prefix="headwater-scale-") as temporary:
+        for n in sizes if "sqlite" in databases else ():
+            data = (keep or Path(temporary)) / f"sqlite-{n}"
+            if not (data / "generated").exists():
+                shutil.rmtree(data, ignore_errors=True)
+                generate(data, n, None)
+                (data / "generated").touch()
+            found.setdefault("SQLite", []).append(measure(data, n, None, rounds=rounds))
+            scale_report.write(found)
+            if keep is None:
+                shutil.rmtree(data)
+        if "postgresql" in databases and not scale_postgres.is_here():
+            print("PostgreSQL is not installed: apt-get install postgresql", flush=True)
+            return
+        for n in sizes if "postgresql" in databases else ():
+            data = Path(temporary) / f"postgresql-{n}"
+            with scale_postgres.database() as url:
+                generate(data, n, url)
+                found.setdefault("PostgreSQL", []).append(measure(data, n, url, rounds=rounds))
+            scale_report.write(found)
 
 
 def _ask(site: Site, sql: str) -> list[tuple[Any, ...]]:

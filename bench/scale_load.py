@@ -46,10 +46,10 @@ def fill(target: Target, n: int, *, seed: int = 7, processes: int = 2) -> None:
         target.put(table, rows)
     began = time.monotonic()
     with multiprocessing.Pool(processes, _begin, (n, seed)) as pool:
-        for number, rows in enumerate(_ahead(pool, pieces(world, PIECE), 2 * processes)):
+        for number, made in enumerate(_ahead(pool, pieces(world, PIECE), 2 * processes)):
             for table in ORDER:
-                if rows[table]:
-                    target.put(table, sorted(rows[table]) if table in SORTED else rows[table])
+                if made[table]:
+                    target.put(table, sorted(made[table]) if table in SORTED else made[table])
             if number % 25 == 24:
                 print(f"  {(number + 1) * PIECE:>9,} repositories, {time.monotonic() - began:.0f} s", flush=True)
     counted = target.ask(

@@ -55,13 +55,16 @@ def counting() -> Iterator[list[int]]:
         Tx.execute = plain  # type: ignore[method-assign]
 
 
-def in_process(app: Any, groups: list[Group], rounds: int) -> list[Figures]:
-    """The whole application without a network: who asks, SQL, templates, JSON."""
+def in_process(app: Any, groups: list[Group], rounds: int, also: int | None = None) -> list[Figures]:
+    """The whole application without a network: who asks, SQL, templates, JSON. Processor time of this process, and of the tree of the
+    process ``also`` (the database's).
+    """
+
+    def clock() -> float:
+        return time.process_time() + (0.0 if also is None else h.cpu_s(also))
+
     with asyncio.Runner() as runner, counting() as counted:
-        return [
-            _group(group, rounds, lambda path: runner.run(_call(app, path)), time.process_time, counted)
-            for group in groups
-        ]
+        return [_group(group, rounds, lambda path: runner.run(_call(app, path)), clock, counted) for group in groups]
 
 
 async def _call(app: Any, path: str) -> int:

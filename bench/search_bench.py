@@ -23,7 +23,7 @@ from sqlalchemy import event, func, insert, select
 
 from bench.harness import Report
 from headwater.accounts.tables import account
-from headwater.db import Database, Tx
+from headwater.db import Database, Tx, open_database
 from headwater.hub import search
 from headwater.hub.access import from_row
 from headwater.hub.cards import store as cards
@@ -177,10 +177,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = (asked.data or Path(folder)) / "search.db"
+        path = (asked.data or Path(folder)) / "headwater.db"
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
-        db = Database(path)
+        db = open_database(path.parent, None)
         db.ensure_schema()
         if is_new:
             fill(db, asked.rows)
@@ -197,8 +197,7 @@ def fill(db: Database, rows: int) -> None:
         made = [_invent(rng, number) for number in range(start, min(start + BATCH, rows))]
         db.write(_add_batch, owners, made, start)
     db.write(_add_totals)
-    size = os.stat(db.path).st_size / 1e6
-    print(f"filled {rows:,} repositories in {time.perf_counter() - began:.0f} s, database {size:.0f} MB", flush=True)
+    print(f"filled {rows:,} repositories in {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def _add_owners(tx: Tx) -> list[tuple[int, str]]:
@@ -340,7 +339,7 @@ def measure(db: Database, rounds: int) -> tuple[float, float, int]:
 def run(report: Report, *, n_repositories: int) -> None:
     """The row of ``docs/performance.md``."""
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
-        db = Database(Path(folder) / "search.db")
+        db = open_database(Path(folder), None)
         db.ensure_schema()
         fill(db, n_repositories)
         wall_ms, cpu_ms, most = measure(db, 20)

@@ -15,7 +15,7 @@ from headwater.hub.cards.service import (
     find_stamp,
     get_cards,
     list_siblings,
-    siblings_of_many,
+    paths_of_many,
 )
 from headwater.kernel import RepoId
 from headwater.web import Site
@@ -32,7 +32,7 @@ __all__ = [
     "get_cards",
     "index_now",
     "list_siblings",
-    "siblings_of_many",
+    "paths_of_many",
 ]
 
 

@@ -67,8 +67,8 @@ MAX_LISTED_FILES = 1000
 MAX_LISTED_IN_ALL = 20_000
 
 
-def siblings_of_many(tx: Tx, cards: Mapping[RepoId, Card]) -> dict[RepoId, list[Sibling]]:
-    """Files of many repositories in one query. Those with more than ``MAX_LISTED_FILES`` are left out, and all that come once the
+def paths_of_many(tx: Tx, cards: Mapping[RepoId, Card]) -> dict[RepoId, list[str]]:
+    """Paths of the files of many repositories in one query. Those with more than ``MAX_LISTED_FILES`` are left out, and all that come once the
     answer would hold ``MAX_LISTED_IN_ALL``: lists need not tell files.
     """
     chosen, room = [], MAX_LISTED_IN_ALL
@@ -76,4 +76,4 @@ def siblings_of_many(tx: Tx, cards: Mapping[RepoId, Card]) -> dict[RepoId, list[
         if card.n_files <= min(MAX_LISTED_FILES, room):
             chosen.append(repo_id)
             room -= card.n_files
-    return store.siblings_of_many(tx, chosen) if chosen else {}
+    return store.paths_of_many(tx, chosen) if chosen else {}

@@ -39,7 +39,7 @@ def find_card(tx: Tx, repo_id: RepoId) -> Card | None:
 def get_cards(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, Card]:
     """Many at once, without their texts."""
     rows = tx.execute(select(*_LISTED).where(card.c.repo_id.in_(repo_ids)))
-    return {RepoId(row.repo_id): _to_card(row, "") for row in rows}
+    return {RepoId(row.repo_id): _to_card(row, "") for row in rows.all()}
 
 
 def put_card(tx: Tx, repo_id: RepoId, kind: RepoKind, found: Card, *, now: datetime) -> None:
@@ -119,15 +119,15 @@ def list_siblings(tx: Tx, repo_id: RepoId, *, after: str = "", limit: int = 100_
     return [_to_sibling(row) for row in rows]
 
 
-def siblings_of_many(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, list[Sibling]]:
-    found: dict[RepoId, list[Sibling]] = {repo_id: [] for repo_id in repo_ids}
+def paths_of_many(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, list[str]]:
+    found: dict[RepoId, list[str]] = {repo_id: [] for repo_id in repo_ids}
     rows = tx.execute(
-        select(default_file)
+        select(default_file.c.repo_id, default_file.c.path)
         .where(default_file.c.repo_id.in_(repo_ids))
         .order_by(default_file.c.repo_id, default_file.c.path)
     )
-    for row in rows:
-        found[RepoId(row.repo_id)].append(_to_sibling(row))
+    for repo_id, path in rows.all():
+        found[repo_id].append(path)
     return found
 
 

@@ -87,7 +87,7 @@ _FULL = {
 @dataclass(frozen=True)
 class _Found:
     page: Page[Listed]
-    siblings: dict[RepoId, list[cards.Sibling]]
+    paths: dict[RepoId, list[str]]
 
 
 async def list_repositories(request: Request) -> Response:
@@ -99,7 +99,7 @@ async def list_repositories(request: Request) -> Response:
         return as_json([])
     found = await web.read_tx(request, _find, query, with_files="siblings" in words)
     is_model = kind is RepoKind.MODEL and not request.query_params.getlist("expand")
-    shown = [_shown(item, words, found.siblings.get(item.repo.id), with_model_id=is_model) for item in found.page.items]
+    shown = [_shown(item, words, found.paths.get(item.repo.id), with_model_id=is_model) for item in found.page.items]
     return as_json(shown, headers=web.next_link(request, found.page.cursor))
 
 
@@ -149,7 +149,7 @@ def _find(tx: Tx, actor: Actor, query: Query, *, with_files: bool) -> _Found:
     if not with_files:
         return _Found(page, {})
     known = {item.repo.id: item.card for item in page.items if item.card is not None}
-    return _Found(page, cards.siblings_of_many(tx, known))
+    return _Found(page, cards.paths_of_many(tx, known))
 
 
 def _words_of(request: Request, kind: RepoKind) -> tuple[str, ...]:
@@ -223,9 +223,7 @@ def _parameters(text: str | None) -> tuple[int | None, int | None]:
     return found.get("min"), found.get("max")
 
 
-def _shown(
-    item: Listed, words: tuple[str, ...], siblings: list[cards.Sibling] | None, *, with_model_id: bool
-) -> dict[str, Any]:
+def _shown(item: Listed, words: tuple[str, ...], paths: list[str] | None, *, with_model_id: bool) -> dict[str, Any]:
     repo = item.repo
     facts = plain_facts(repo)
     if item.card is not None:
@@ -234,8 +232,8 @@ def _shown(
     facts["sha"] = repo.head_commit
     facts["downloadsAllTime"] = item.downloads_all_time
     facts.setdefault("tags", [])
-    if siblings is not None:
-        facts["siblings"] = [{"rfilename": file.path} for file in siblings]
+    if paths is not None:
+        facts["siblings"] = [{"rfilename": path} for path in paths]
     shown: dict[str, Any] = {"_id": f"{repo.id:024x}", "id": str(repo.name)}
     if with_model_id:
         shown["modelId"] = str(repo.name)

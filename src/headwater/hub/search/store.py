@@ -97,9 +97,9 @@ def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[i
     if bounds is None:
         source, values = _matches(tx, expression)
         statement = f"select {_rank(tx)} from {source} order by {_rank(tx)} limit {RANKED}"
-        return list(tx.execute(text(statement), values).scalars())
+        return list(tx.execute(text(statement), values).scalars().all())
     matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
-    return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars())
+    return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars().all())
 
 
 def _matching(tx: Tx, expression: Expression, limit: int) -> ColumnElement[bool]:
@@ -217,7 +217,7 @@ def facets_of_matches(tx: Tx, expression: Expression, query: Query) -> list[str]
     statement = select(search_entry.c.facets).where(
         _matching(tx, expression, FEW if query.has_bounds else COUNTED + 1), *_size_bounds(search_entry, query)
     )
-    return list(tx.execute(statement.limit(COUNTED + 1)).scalars())
+    return list(tx.execute(statement.limit(COUNTED + 1)).scalars().all())
 
 
 def facets_of_rows(
@@ -228,7 +228,7 @@ def facets_of_rows(
     statement = statement.with_only_columns(repository.c.id).limit(COUNTED + 1)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
-    return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars())
+    return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars().all())
 
 
 def count_entries(tx: Tx, expression: Expression, query: Query, limit: int) -> int:
@@ -338,4 +338,4 @@ def owned_by(tx: Tx, repo_ids: Collection[int], owner_ids: Collection[int] | Non
     statement = select(repository.c.id).where(repository.c.id.in_(repo_ids))
     if owner_ids is not None:
         statement = statement.where(repository.c.owner_id.in_(owner_ids))
-    return list(tx.execute(statement).scalars())
+    return list(tx.execute(statement).scalars().all())
