@@ -57,7 +57,7 @@ def take(tx: Tx, name: str, holder: str, every_s: float, now: datetime) -> bool:
     first = insert(periodic_run).values(
         name=name, holder=holder, started_at=now, until=now + timedelta(seconds=every_s)
     )
-    if tx.execute(first.on_conflict_do_nothing(index_elements=["name"])).rowcount:
+    if tx.execute(first.on_conflict_do_nothing(index_elements=["name"]).returning(periodic_run.c.name)).first():
         return False
     due = update(periodic_run).where(periodic_run.c.name == name, periodic_run.c.until <= now)
     taken = tx.execute(due.values(holder=holder, started_at=now, until=now + timedelta(seconds=LEASE_S)))
