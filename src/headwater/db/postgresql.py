@@ -67,11 +67,23 @@ DEAD_PEER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITERS = 6  # threads that run what was submitted
 TRIES = 12
+TRIES_BESIDE_OTHERS = 4  # after which an act whose turn it is has the site to itself
 _SERIALIZATION = ("40001", "40P01")
 
+
+def _lock_key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"headwater:{name}".encode(), digest_size=8).digest(), "big", signed=True)
+
+
+_TAKE_TURN = f"SELECT pg_advisory_lock({_lock_key('turn')})".encode()
+_END_TURN = f"SELECT pg_advisory_unlock({_lock_key('turn')})".encode()
+_KEEP_OTHERS_OUT = f"SELECT pg_advisory_lock({_lock_key('beside')})".encode()
+_LET_OTHERS_IN = f"SELECT pg_advisory_unlock({_lock_key('beside')})".encode()
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = b"BEGIN ISOLATION LEVEL SERIALIZABLE"
-_WRITE_ROW_LOCKED = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_WRITE_BESIDE_OTHERS = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({_lock_key('beside')})".encode()
+)
 _SESSION = (
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'; "
     f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'; "
@@ -394,7 +406,7 @@ class PostgresqlDatabase(Database):
         try:
             if getattr(act, "is_row_locked", False):
                 with self._link() as link:
-                    return self._until_it_is_kept(link, _WRITE_ROW_LOCKED, lambda tx: act(tx, *args, **kwargs))
+                    return self._until_it_is_kept(link, _WRITE_BESIDE_OTHERS, lambda tx: act(tx, *args, **kwargs))
             with self._in_turn() as link:
                 return self._until_it_is_kept(link, _WRITE, lambda tx: act(tx, *args, **kwargs))
         finally:
@@ -433,7 +445,10 @@ class PostgresqlDatabase(Database):
 
     def _until_it_is_kept(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
         for attempt in range(1, TRIES + 1):
+            alone = begin is _WRITE and attempt > TRIES_BESIDE_OTHERS
             try:
+                if alone:
+                    link.run(_KEEP_OTHERS_OUT)
                 return self._write_once(link, begin, act)
             except (DBAPIError, psycopg.Error) as exc:
                 link.roll_back()
@@ -444,6 +459,10 @@ class PostgresqlDatabase(Database):
             except BaseException:
                 link.roll_back()
                 raise
+            finally:
+                if alone and not link.raw.closed:
+                    with suppress(psycopg.Error):
+                        link.run(_LET_OTHERS_IN)
             metrics.RETRIES.add()
             time.sleep(random.uniform(0, min(0.1, 0.001 * 2**attempt)))  # noqa: S311 -- keeps two from meeting again
         raise AssertionError("unreachable")
@@ -505,8 +524,7 @@ class PostgresqlDatabase(Database):
         """As declared. The lock lives as long as the connection: should that break, the holder is told at the end of the
         block by ``DatabaseAway``, and another may have come in before.
         """
-        digest = hashlib.blake2b(f"headwater:{name}".encode(), digest_size=8).digest()
-        key = int.from_bytes(digest, "big", signed=True)
+        key = _lock_key(f"held-{name}")
         how, held = "" if exclusive else "_shared", True
         link = self._pool.take(beyond=True)
         try:
@@ -587,14 +605,6 @@ class PostgresqlDatabase(Database):
             mend = "Make it first (createuser, createdb --encoding=UTF8 --template=template0), or mend HEADWATER_DATABASE_URL."
             return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
         return DatabaseAway(f" at {self.where}", _short(_last_fatal(text)))
-
-
-def _turn_key() -> int:
-    return int.from_bytes(hashlib.blake2b(b"headwater:turn", digest_size=8).digest(), "big", signed=True)
-
-
-_TAKE_TURN = f"SELECT pg_advisory_lock({_turn_key()})".encode()
-_END_TURN = f"SELECT pg_advisory_unlock({_turn_key()})".encode()
 
 
 def _sqlstate(exc: BaseException) -> str | None:
