@@ -106,6 +106,8 @@ class SqliteDatabase(Database):
                 held = True
             yield held
         finally:
+            # Said aloud: a child that is just being started has the descriptor too, until it executes its program.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
     def close(self) -> None:
