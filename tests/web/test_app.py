@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from headwater.web.app import _checked_path
 from headwater.web.refusals import BadAddress
-from tests.web.raw import Connection
 from tests.conftest import wait_for
+from tests.web.raw import Connection
 from tests.web.serving import Served
 
 
