@@ -6,6 +6,7 @@ A host whose clock differs from the database's takes neither jobs nor turns unti
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import structlog
 
 from headwater.accounts import jobs as accounts_jobs
 from headwater.db import require_same_clock
+from headwater.db.clocks import OFFSET
 from headwater.hub import jobs as hub_jobs
 from headwater.kernel import HeadwaterError
 from headwater.queue import Handler, Runner, Turns
@@ -97,13 +99,18 @@ def _run_turns(site: Site, stop: threading.Event, clock: _Clock) -> None:
 
 
 def _run_for_the_host(site: Site, stop: threading.Event) -> None:
-    acts = hub_jobs.FOR_EACH_HOST
+    acts = [(LOOK_S, _tell_offset), *hub_jobs.FOR_EACH_HOST]
     due = [time.monotonic() + every_s for every_s, _ in acts]
     while not stop.wait(max(0.0, min(due) - time.monotonic())):
         number = due.index(min(due))
         every_s, act = acts[number]
         _do(act.__name__, lambda act=act: act(site))  # type: ignore[misc]
         due[number] = time.monotonic() + every_s
+
+
+def _tell_offset(site: Site) -> None:
+    with contextlib.suppress(HeadwaterError):  # a database that is away is told of elsewhere
+        OFFSET.set(round(site.db.clock_offset_s(), 3))
 
 
 def _do(name: str, act: Callable[[], object]) -> None:

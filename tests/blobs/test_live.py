@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import clean_env
+from tests.conftest import clean_env, wait_for
+from tests.operation.reading import Scrape
 from tests.servers.seaweed import seaweed
 
 
@@ -174,3 +175,26 @@ def test_git_and_git_lfs(store_app, tmp_path):
     assert (tmp_path / "two/big.bin").read_bytes() == data
     assert (tmp_path / "two/noise.txt").read_bytes() == noise
     git("fsck", "--strict", cwd=tmp_path / "two")
+
+
+def test_a_store_that_is_away_is_noticed_and_redirects_are_counted(store_app, faulty):
+    app = store_app(url=faulty.url)
+    data = os.urandom(1_000_000)
+    put_by_lfs(app, "ada/m", data)
+    before = Scrape(app.url)
+    url = f"{app.url}/ada/m/resolve/main/w.bin"
+    httpx.head(url)
+    httpx.get(url)
+    httpx.get(url, headers={"range": "bytes=100-299"})
+    after = Scrape(app.url)
+    for name, more in (("redirects_to_store", 2), ("redirected_bytes", len(data) + 200)):
+        assert after(f"headwater_{name}_total") - before(f"headwater_{name}_total") == more
+    assert httpx.get(f"{app.url}/readyz").status_code == 200
+    for kind in ("503", "slow"):
+        faulty.fail(kind)
+        answer = wait_for(lambda: (a := httpx.get(f"{app.url}/readyz")).status_code == 503 and a)
+        assert answer.json()["checks"]["store"]["problem"] == "object_store_away"
+        assert answer.json()["checks"]["store"]["took_ms"] < 2000
+        assert httpx.get(f"{app.url}/healthz").status_code == 200
+        faulty.heal()
+        wait_for(lambda: httpx.get(f"{app.url}/readyz").status_code == 200)

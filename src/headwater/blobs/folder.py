@@ -45,6 +45,10 @@ class BlobFolder:
     def ensure(self) -> None:
         self.tmp.mkdir(parents=True, exist_ok=True)
 
+    def probe(self) -> None:
+        if not os.access(self.tmp, os.W_OK | os.X_OK):
+            raise WorkFolderUnusable
+
     def claim(self, site_id: str) -> None:
         """The data folder is locked by the one server that uses it."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from headwater.kernel import metrics, tracing
 
-OPERATIONS = ("adopt", "find", "delete", "list", "read")
+OPERATIONS = ("adopt", "find", "delete", "list", "read", "probe", "claim", "multipart")
 OUTCOMES = ("ok", "missing", "failed")
 
 _CALLS = metrics.histogram(

@@ -32,7 +32,7 @@ from headwater.blobs.metrics import calling
 from headwater.blobs.presign import Signer
 from headwater.blobs.s3calls import Answer, S3Calls
 from headwater.blobs.settings import S3Settings
-from headwater.blobs.store import StoredObject
+from headwater.blobs.store import PROBE_S, StoredObject
 from headwater.kernel import Sha256
 
 STEP_BYTES = 1 << 20  # of what is passed on to a client
@@ -130,7 +130,7 @@ class S3Store:
             _ = self.tmp
         query = {"list-type": "2", "max-keys": "1", "prefix": self._prefix}
         try:
-            answer = self.calls.call("GET", "", query=query, in_bucket=True)
+            answer = self.calls.call("GET", "", query=query, in_bucket=True, counted="probe")
         except StoreAway as exc:
             where = self._signer.endpoint
             raise StoreRefused(self.place, f"{where} does not answer as a store does. {exc.message}") from exc
@@ -146,6 +146,12 @@ class S3Store:
             return
         raise StoreRefused(self.place, _advice(answer, self._bucket, self._signer.endpoint))
 
+    def probe(self) -> None:
+        """One look at the site's own object, without another try: whoever asks will ask again."""
+        answer = self.calls.call("HEAD", SITE_OBJECT, tries=1, timeout_s=PROBE_S, counted="probe")
+        if answer.status != 200:
+            raise StoreAway(f"it answers {answer.status}")
+
     def claim(self, site_id: str) -> None:
         """Write down whose objects these are, at the first start; the first writer wins.
 
@@ -153,7 +159,7 @@ class S3Store:
             StoreOfAnotherSite: another site's are here.
         """
         content = f'{{"site": "{site_id}"}}'.encode()
-        answer = self.calls.call("PUT", SITE_OBJECT, headers={"if-none-match": "*"}, content=content)
+        answer = self.calls.call("PUT", SITE_OBJECT, headers={"if-none-match": "*"}, content=content, counted="claim")
         if answer.status not in (200, 409, 412):
             raise StoreRefused(self.place, _advice(answer, self._bucket, self._signer.endpoint))
         found = self.read_range(SITE_OBJECT, 0, 4096)

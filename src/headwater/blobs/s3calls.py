@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from headwater.blobs.errors import StoreAway
+from headwater.blobs.metrics import calling
 from headwater.blobs.presign import Signer
 from headwater.blobs.store import OpenMultipart
 
@@ -128,16 +129,32 @@ class S3Calls:
         content: bytes | Path | None = None,
         in_bucket: bool = False,
         tries: int = TRIES,
+        timeout_s: float | None = None,
+        counted: str = "multipart",
     ) -> Answer:
-        """One request; answers of 500 and above, and none at all, are tried again.
+        """One request; answers of 500 and above, and none at all, are tried again. ``counted``: as which operation.
 
         Raises:
             StoreAway: the last try did not do better.
         """
+        with calling(counted):
+            return self._call(method, key, query, headers, content, in_bucket, tries, timeout_s or self._timeout_s)
+
+    def _call(
+        self,
+        method: str,
+        key: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        content: bytes | Path | None,
+        in_bucket: bool,  # noqa: FBT001
+        tries: int,
+        timeout_s: float,
+    ) -> Answer:
         import httpx
 
         where = "" if in_bucket else self._prefix + key
-        until = time.monotonic() + self._timeout_s
+        until, limit = time.monotonic() + timeout_s, _limit(timeout_s)
         for number in range(1, tries + 1):
             url = self._signer.sign(
                 method, where, now=datetime.now(UTC), expires_s=LINK_S, query=query, headers=headers
@@ -146,9 +163,11 @@ class S3Calls:
                 if isinstance(content, Path):
                     with content.open("rb") as file:
                         size = {"content-length": str(content.stat().st_size)}
-                        answer = self._http().request(method, url, headers={**(headers or {}), **size}, content=file)
+                        answer = self._http().request(
+                            method, url, headers={**(headers or {}), **size}, content=file, timeout=limit
+                        )
                 else:
-                    answer = self._http().request(method, url, headers=headers, content=content)
+                    answer = self._http().request(method, url, headers=headers, content=content, timeout=limit)
                 if answer.status_code < 500:
                     return Answer(answer.status_code, answer.headers, answer.content)
                 why = f"it answers {answer.status_code}"
@@ -168,8 +187,7 @@ class S3Calls:
         with self._lock:
             if self._client is None:
                 limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
-                timeout = httpx.Timeout(self._timeout_s, connect=min(5.0, self._timeout_s))
-                self._client = httpx.Client(timeout=timeout, limits=limits, trust_env=False)
+                self._client = httpx.Client(limits=limits, trust_env=False)
             return self._client
 
     def _xml(self, answer: Answer) -> ET.Element:
@@ -183,6 +201,12 @@ class S3Calls:
     def _require(answer: Answer) -> None:
         if answer.status >= 300:
             raise StoreAway(f"it answers {answer.status} {answer.error}".rstrip())
+
+
+def _limit(timeout_s: float) -> httpx.Timeout:
+    import httpx
+
+    return httpx.Timeout(timeout_s, connect=min(5.0, timeout_s))
 
 
 def _why(exc: Exception) -> str:

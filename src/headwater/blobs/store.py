@@ -21,6 +21,8 @@ from typing import Protocol
 from headwater.blobs.sources import ByteSource
 from headwater.kernel import Sha256
 
+PROBE_S = 1.5  # less than a balancer waits
+
 
 def blob_key(sha256: Sha256, generation: int = 0) -> str:
     """Where a digest's bytes lie; a later generation has its number as suffix (storage rules, 3)."""
@@ -97,6 +99,10 @@ class BlobStore(Protocol):
 
     def ensure(self) -> None:
         """Make what is missing, or say what is wrong with the place; safe to repeat."""
+        ...
+
+    def probe(self) -> None:
+        """Whether objects can be had at this moment, told within ``PROBE_S``; raises whatever stands in the way."""
         ...
 
     def claim(self, site_id: str) -> None:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from headwater import __version__
 from headwater.db import ClockDiffers, Tx, require_same_clock
 from headwater.db.schema import MIGRATIONS
-from headwater.kernel import Actor, metrics
+from headwater.kernel import Actor, HeadwaterError, metrics
 from headwater.web.requests import read_tx, site_of
 from headwater.web.responses import JsonResponse
 from headwater.web.routing import Access, Route
@@ -114,9 +114,10 @@ def _check_clock(site: Site) -> None:
 
 
 def _check_store(site: Site) -> None:
-    probe = getattr(site.blobs, "probe", None)
-    if probe is not None:
-        probe()
+    try:
+        site.blobs.probe()
+    except HeadwaterError as exc:
+        raise _NotSo(exc.code) from exc
     if not os.access(site.blobs.tmp, os.W_OK | os.X_OK):
         raise _NotSo("not_writable")
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from headwater.blobs import ByteSource, Extent, Piece
+from headwater.web import watch
 from headwater.web.refusals import BadRange
 from headwater.web.site import Site
 from headwater.web.threads import run_in
@@ -136,6 +137,8 @@ class SourceResponse(Response):
         if link is not None:
             self.status_code = 302
             self.headers["Location"] = link
+            if self._request.method == "GET":
+                watch.count_redirect(self._asked_bytes(size))
             await self._send(scope, send, 0, [])
             return
         ranges = self._ranges(size)
@@ -177,6 +180,14 @@ class SourceResponse(Response):
             return None
         shown = self.headers.get("content-disposition")
         return self._source.signed_url(expires_s=self._direct_s, disposition=shown, media_type=self._media_type)
+
+    def _asked_bytes(self, size: int) -> int:
+        """How many bytes a client is after that is sent elsewhere; whether it may have them is said there."""
+        try:
+            ranges = parse_ranges(self._request.headers.get("range", ""), size)
+        except BadRange:
+            return 0
+        return size if ranges is None else sum(end - start for start, end in ranges)
 
     def _add(self, name: bytes, value: str) -> None:
         self.raw_headers.append((name, value.encode("latin-1")))

@@ -37,6 +37,13 @@ REDIRECTED_BYTES = metrics.counter(
     "headwater_redirected_bytes_total", "Bytes that clients were sent to the object store for, as they asked."
 ).of()
 
+
+def count_redirect(size_bytes: int) -> None:
+    """A client is sent to the store for so many bytes; from any thread."""
+    REDIRECTS_TO_STORE.add()
+    REDIRECTED_BYTES.add(size_bytes)
+
+
 _CLASSES = ("none", "2xx", "3xx", "4xx", "5xx")  # none: the connection ended before there was an answer
 _UNKNOWN = ("OTHER", "(none)")  # what no route takes; the address itself never becomes a label
 _LARGE_BODY_BYTES = 1 << 20  # whoever sends so much decides how long it takes

@@ -29,7 +29,7 @@ from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing, P
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.models import RepoKind, RepoName
 from headwater.kernel import Actor, HeadwaterError, RepoId, Sha256
-from headwater.web import BodyReader, Site
+from headwater.web import BodyReader, Site, watch
 
 UPLOAD = "lfs upload"
 PART = "lfs part"
@@ -225,6 +225,8 @@ def plan_download(
         if href is None:
             text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
             href = f"{site.base_url}/lfs/objects/{text}"
+        else:
+            watch.count_redirect(blob.size_bytes)
         answers.append(Answered(replace(one, size_bytes=blob.size_bytes), {"download": Link(href)}))
     return Batch(answers, "basic", expires_at)
 
