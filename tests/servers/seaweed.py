@@ -54,6 +54,7 @@ class Seaweed:
             "-webdav=false",
             "-master.telemetry=false",
             "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             *flags,
         ]
         self.start()
