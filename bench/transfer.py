@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -136,25 +137,55 @@ def bf16_file(path: Path, size_bytes: int) -> Path:
     return path
 
 
+SHA256_OF_GOALS = 0.53  # CPU s/GB of hashlib's sha256 in memory on the machine where the goals of ingest were set
+
+
+def sha256_in_memory() -> float:
+    """CPU s/GB of hashlib's sha256 over bytes in memory, here and now: the unit in which ingest compares between machines."""
+    data = memoryview(os.urandom(64 << 20))
+    before = time.process_time()
+    digest = hashlib.sha256()
+    for at in range(0, len(data), 1 << 20):
+        digest.update(data[at : at + (1 << 20)])
+    return (time.process_time() - before) / len(data) * h.GB
+
+
 def ingest(report: h.Report, site: h.Headwater, folder: Path, size: int, rounds: int) -> None:
+    """What an upload by the real client costs the server, in seconds and in multiples of sha256; and end to end against ``cp``."""
     for kind, make, goal in (("incompressible", h.random_file, 1.8), ("bf16 weights", bf16_file, 2.6)):
-        costs = []
+        costs, times_sha256, walls, peers = [], [], [], []
         for n in range(rounds):
             path = make(folder / "in.bin", size)
             if kind != "incompressible":  # other bytes each time, or dedup answers
                 data = bytearray(path.read_bytes())
                 data[n::65536] = bytes(len(data[n::65536]))
                 path.write_bytes(data)
-            before = h.cpu_s(site.pid)
+                del data
+            os.sync()
+            unit, before, start = sha256_in_memory(), h.cpu_s(site.pid), time.perf_counter()
             upload(site, f"ada/in-{kind.split()[0]}-{n}", path, "w.bin", HF_HOME=str(folder / f"hf-{kind[:4]}-{n}"))
+            walls.append(time.perf_counter() - start)
             costs.append((h.cpu_s(site.pid) - before) / size * h.GB)
-        cost = statistics.median(costs)
-        floor = h.child_cpu(["openssl", "dgst", "-sha256", str(path)]) / size * h.GB
+            times_sha256.append(costs[-1] / ((unit + sha256_in_memory()) / 2))
+            start = time.perf_counter()
+            subprocess.run(["cp", str(path), str(folder / "copy.bin")], check=True)
+            subprocess.run(["sync", str(folder / "copy.bin")], check=True)
+            subprocess.run(["openssl", "dgst", "-sha256", str(folder / "copy.bin")], check=True, capture_output=True)
+            peers.append(time.perf_counter() - start)
+            (folder / "copy.bin").unlink()
+        cost, times = statistics.median(costs), statistics.median(times_sha256)
+        most = goal / SHA256_OF_GOALS
         report.add(
             f"Xet ingest, {kind}",
-            f"{cost:.2f} CPU s/GB ({cost / floor:.1f}× of openssl's sha256 alone, {floor:.2f} here)",
-            f"≤ {goal} CPU s/GB",
-            met=cost <= goal,
+            f"{times:.2f}× of hashlib's sha256 in memory ({cost:.2f} CPU s/GB)",
+            f"≤ {goal} CPU s/GB where sha256 takes {SHA256_OF_GOALS}: ≤ {most:.1f}×",
+            met=times <= most,
+        )
+        report.add(
+            f"Xet upload end to end, {kind}, against cp + sync + openssl sha256",
+            f"wall {h.ratio(walls, peers):.1f}× (client, its chunking and compression included)",
+            "report",
+            met=None,
         )
 
 
