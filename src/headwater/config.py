@@ -21,6 +21,7 @@ from headwater.accounts.settings import IdentitySettings, OidcSettings
 from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import DatabaseSettings
 from headwater.hub.community.settings import WebhookSettings
+from headwater.hub.git.settings import GitSettings
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.quotas.settings import QuotaSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
@@ -93,6 +94,7 @@ SECTIONS: tuple[type, ...] = (
     WebSettings,
     MetricsSettings,
     OidcSettings,
+    GitSettings,
     LfsSettings,
     QuotaSettings,
     WebhookSettings,

@@ -367,3 +367,17 @@ def children(app, word: str) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def test_how_much_one_push_may_bring_is_a_setting(new_app, tmp_path):
+    app = new_app(env={"HEADWATER_GIT_MAX_PUSH_BYTES": str(1 << 20)})
+    make_repo(app, "ada/pushed")
+    folder = tmp_path / "clone"
+    git("clone", "-q", address(app, "ada/pushed", "ada"), str(folder))
+    before = git("ls-remote", address(app, "ada/pushed")).stdout
+    first = commit_files(folder, {"a.bin": os.urandom(700_000)})
+    commit_files(folder, {"b.bin": os.urandom(700_000)})
+    refused(folder, "origin", "main", said="more than 1,048,576 bytes. Push fewer commits at a time")
+    assert git("ls-remote", address(app, "ada/pushed")).stdout == before
+    git("push", "-q", "origin", f"{first}:refs/heads/main", cwd=folder)
+    git("push", "-q", "origin", "main", cwd=folder)

@@ -25,6 +25,7 @@ from headwater.hub.git.quarantine import (
     quarantine,
     receive_pack,
 )
+from headwater.hub.git.settings import GitSettings
 from headwater.hub.git.snapshot import Snapshot
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_ref
@@ -100,7 +101,8 @@ class _Push:
             HeadwaterError: nothing was done, for all commands.
         """
         if any(command.new is not None for command in self._asked.commands):
-            receive_pack(self._snap, self._arrived, body.read(12), body.read_into)
+            limit = self._site.settings.of(GitSettings).max_push_bytes
+            receive_pack(self._snap, self._arrived, body.read(12), body.read_into, max_bytes=limit)
         self._judge_commands()
         self._require_atomic()
         if len(self._refused) == len(self._asked.commands):

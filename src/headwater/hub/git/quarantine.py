@@ -26,7 +26,6 @@ from headwater.hub.names import MAX_PATH_BYTES, check_path
 from headwater.kernel import GitOid
 
 MAX_FILE_BYTES = 10_000_000
-MAX_PUSH_BYTES = 4 << 30
 WINDOW_BYTES = 1 << 20
 
 ReadInto = Callable[[memoryview], int]
@@ -60,12 +59,12 @@ def quarantine(snap: Snapshot) -> Iterator[Arrived]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto) -> None:
+def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto, *, max_bytes: int) -> None:
     """Take the pack in; ``first`` is its 12-byte head, already read.
 
     Raises:
         BadPush: it is broken, cut short, or holds objects that git's checks refuse.
-        PushTooLarge
+        PushTooLarge: the pack has more than ``max_bytes``.
     """
     if len(first) < 12 or first[:4] != b"PACK":
         raise BadPush(
@@ -74,7 +73,7 @@ def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: Read
     version, n_objects = struct.unpack(">II", first[4:])
     if version not in (2, 3):
         raise BadPush(f"Packs of version {version} are not known here.")
-    name = _index_pack(snap, arrived, first, read_into)
+    name = _index_pack(snap, arrived, first, read_into, max_bytes)
     if n_objects == 0:
         return
     path = arrived.folder / "objects" / "pack" / f"pack-{name}"
@@ -84,8 +83,8 @@ def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: Read
     arrived.pack = BuiltPack(name, len(oids), data.stat().st_size, idx, data)
 
 
-def _index_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto) -> str:
-    args = ["index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={MAX_PUSH_BYTES}", "--threads=1"]
+def _index_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto, max_bytes: int) -> str:
+    args = ["index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={max_bytes}", "--threads=1"]
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             git_command(snap.folder, *args),
@@ -107,7 +106,7 @@ def _index_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadI
         errors.seek(0)
         text = errors.read(4000).decode(errors="replace")
     if "maximum allowed size" in text:
-        raise PushTooLarge(MAX_PUSH_BYTES)
+        raise PushTooLarge(max_bytes)
     raise BadPush(f"git refuses the pack: {_explain(text)} Nothing was stored.")
 
 
