@@ -62,6 +62,17 @@ def database_url_of(folder: Path) -> str | None:
     return _database_of(folder.absolute()) if ON_GROWTH else None
 
 
+def empty_database_url_of(folder: Path) -> str | None:
+    """Of a database without any table; None on SQLite."""
+    if not ON_GROWTH:
+        return None
+    from tests.servers.postgres import cluster
+
+    name = f"empty_{next(_number)}"
+    cluster().sql(f"create database {name}")
+    return cluster().url_of(name)
+
+
 def new_database(folder: Path) -> Database:
     """A database with its schema; the same one each time for the same folder. Close it."""
     made = open_database(folder, database_url_of(folder))
