@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import harness as h
-from bench import repositories, search_bench, transfer
+from bench import repositories, requests_bench, search_bench, transfer
 
 TARGET = Path(__file__).parent.parent / "docs/performance.md"
 MARK = "<!-- measured: written by python -m bench -->"
@@ -35,6 +35,7 @@ def main() -> int:
     parts: list[Callable[[], None]] = [
         partial(transfer.run, report, size=size, rounds=rounds, memory_size=size),
         partial(repositories.run, report, n_files=10_000 if quick else 100_000, rounds=rounds),
+        partial(requests_bench.run, report, rounds=rounds, count=1000 if quick else requests_bench.PER_ROUND),
         partial(search_bench.run, report, n_repositories=10_000 if quick else 100_000),
     ]
     for part in parts:

@@ -74,8 +74,8 @@ def send_many(url: str, method: str, path: str, token: str, count: int) -> None:
         f"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nAuthorization: Bearer {token}\r\n\r\n"
     ).encode()
     waiting = selectors.EpollSelector()
-    for _ in range(CONNECTIONS):
-        sock = socket.create_connection((where.hostname, where.port))
+    sockets = [socket.create_connection((where.hostname, where.port)) for _ in range(CONNECTIONS)]
+    for sock in sockets:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.sendall(head)
         waiting.register(sock, selectors.EVENT_READ)

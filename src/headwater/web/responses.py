@@ -129,7 +129,8 @@ class SourceResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         size = self._source.size_bytes
-        if self._is_unchanged():
+        asks = {name for name, _ in scope["headers"]}
+        if b"if-none-match" in asks and self._is_unchanged():
             self.status_code = 304
             await self._send(scope, send, 0, [])
             return
@@ -141,7 +142,7 @@ class SourceResponse(Response):
                 watch.count_redirect(self._asked_bytes(size))
             await self._send(scope, send, 0, [])
             return
-        ranges = self._ranges(size)
+        ranges = self._ranges(size) if b"range" in asks else None
         if ranges is None:
             self._add(b"content-type", self._media_type)
             await self._send(scope, send, size, self._source.pieces(0, size))
@@ -174,7 +175,7 @@ class SourceResponse(Response):
         await self._send(scope, send, total, pieces())
 
     def _link(self) -> str | None:
-        if self._direct_s is None or self.status_code != 200:
+        if self._direct_s is None or self.status_code != 200 or self._source.is_local:
             return None
         if self._request.headers.get("sec-fetch-dest", "empty") not in ("empty", "document"):
             return None
