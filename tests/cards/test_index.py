@@ -101,6 +101,7 @@ def test_weights_tell_library_parameters_and_types(live_app):
         b"---\na: 1\na: 2\n---\nbody",
         b"---\na: " + b"x" * (300 << 10) + b"\n---\nbody",
         b"---\n- list\n---\nbody",
+        b"---\n- list\n---\nbo\0dy \xff",
         b"\xff\xfe---\nlicense: mit\n---\n",
         b"---\nlicense: [[[3]]]\ntags: {a: 1}\nmodel-index: 7\n---\nbody",
         b"",

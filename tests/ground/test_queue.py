@@ -12,6 +12,7 @@ from hypothesis.strategies import integers, sampled_from
 
 from headwater import queue
 from headwater.db import Database
+from headwater.kernel import utcnow
 from headwater.queue import jobs
 from tests import growth
 
@@ -111,3 +112,10 @@ def test_a_lane_leaves_other_kinds_alone(db: Database):
     db.write(queue.put, "other", {})
     assert queue.Runner(db, {"mine": lambda _site, _payload: None}, None).run_all() == 0
     assert db.read(queue.count_by_state) == {"waiting": 1}
+
+
+def test_an_error_with_nul_in_it_can_be_kept(db: Database):
+    db.write(queue.put, "bad", {})
+    job = db.write(queue.claim, utcnow(), ["bad"])
+    assert job is not None
+    assert db.write(queue.fail, job, "read \0 at the start", utcnow())

@@ -139,7 +139,7 @@ def fail(tx: Tx, failed: Job, error: str, now: datetime) -> bool:
             state="waiting" if again else "failed",
             run_at=now + timedelta(seconds=delay_s),
             lease_until=None,
-            last_error=error[:2000],
+            last_error=error[:2000].replace("\0", "\ufffd"),
             finished_at=None if again else now,
         )
     )

@@ -24,7 +24,7 @@ OpenLarge = Callable[[Sha256], ByteSource | None]
 
 def parse_readme(readme: str, kind: RepoKind) -> tuple[dict[str, Any], str, tuple[Problem, ...]]:
     """Front matter (empty when it cannot be read), body, and all that is wrong; never raises for what a stranger wrote."""
-    yaml_text, body, line = front_matter.split(readme)
+    yaml_text, body, line = front_matter.split(readme.replace("\0", "\ufffd"))  # which PostgreSQL keeps in no text
     if yaml_text is None:
         return (
             {},

@@ -123,7 +123,7 @@ def _record(
         delivery,
         state=state,
         http_status=status,
-        answer=outcome[:KEPT_ANSWER_CHARS],
+        answer=outcome[:KEPT_ANSWER_CHARS].replace("\0", "\ufffd"),  # NUL is in no text of PostgreSQL
         duration_ms=duration_ms,
         now=now,
     )
