@@ -82,16 +82,15 @@ def send_many(url: str, method: str, path: str, token: str, count: int) -> None:
     sent, done = CONNECTIONS, 0
     while done < count:
         for key, _ in waiting.select(30):
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
-            _read_answer(sock, method)
+            answered = key.fileobj
+            assert isinstance(answered, socket.socket)
+            _read_answer(answered, method)
             done += 1
             if sent < count:
-                sock.sendall(head)
+                answered.sendall(head)
                 sent += 1
-    for key in list(waiting.get_map().values()):
-        assert isinstance(key.fileobj, socket.socket)
-        key.fileobj.close()
+    for sock in sockets:
+        sock.close()
     waiting.close()
 
 
