@@ -11,7 +11,8 @@ from headwater import accounts, hub
 from headwater.accounts.settings import IdentitySettings
 from headwater.blobs import BlobFolder, BlobStore
 from headwater.blobs.settings import BlobSettings, S3Settings
-from headwater.db import Database, DatabaseSettings, open_database, require_same_clock
+from headwater.db import Database, DatabaseSettings, SiteHalfMoved, SiteMoved, open_database, require_same_clock
+from headwater.db.moving import find_move, settle
 from headwater.kernel import Settings
 from headwater.web.site import Site
 
@@ -58,6 +59,30 @@ def blobs_of(data_dir: Path, settings: Settings) -> BlobStore:
     return S3Store(own.blobs, settings.of(S3Settings), data_dir / "cache", cache_bytes=own.cache_bytes // 4)
 
 
+def blobs_place(data_dir: Path, settings: Settings) -> str:
+    """Where the site's objects lie, as people are told."""
+    own = settings.of(BlobSettings)
+    return str(data_dir.absolute() / "blobs") if own.blobs is None else own.blobs.rstrip("/")
+
+
+def _require_arrived(db: Database, here: str) -> None:
+    """That no move of this site to another place is half done, or done, as far as this database knows.
+
+    Raises:
+        SiteHalfMoved, SiteMoved
+    """
+    move = db.read(find_move)
+    if move is None or move.state in ("copying", "frozen"):
+        return
+    if move.state == "arriving":
+        raise SiteHalfMoved
+    if move.to_database is None and move.to_blobs == here:
+        settle(db)  # it is started for the first time with its objects at their new place
+        return
+    mend = "HEADWATER_BLOBS" if move.to_database is None else "HEADWATER_DATABASE_URL"
+    raise SiteMoved(f" to {move.target} (set {mend})")
+
+
 def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
     """Make the data folder, its secret and its schema, or bring them up to date; safe to repeat and to race.
 
@@ -67,12 +92,14 @@ def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
         DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
         StoreRefused, StoreDriverMissing: its objects lie in a store, and that cannot be used.
         StoreOfAnotherSite: that store has another site's objects.
+        SiteHalfMoved, SiteMoved: it is on its way here, or has gone elsewhere.
     """
     settings = settings or Settings()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     db, blobs = database_of(data_dir, settings), blobs_of(data_dir, settings)
     try:
         db.ensure_schema()
+        _require_arrived(db, blobs_place(data_dir, settings))
         require_same_clock(db)
         identity = db.read(accounts.find_identity)
         if identity is None:

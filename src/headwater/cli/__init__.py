@@ -23,6 +23,10 @@ COMMANDS = {
     "repo": ("headwater.hub.cli:repo", "Repositories."),
     "backup": ("headwater.cli.backup:backup", "Copy the whole site into a folder."),
     "restore": ("headwater.cli.backup:restore", "Make a site out of a backup."),
+    "migrate-site": (
+        "headwater.cli.migrate_site:migrate_site",
+        "Move a running site to PostgreSQL, an object store, or both.",
+    ),
     "quota": ("headwater.hub.cli_quota:quota", "What each account uses and may use."),
     "collector": ("headwater.hub.cli_collector:collector", "Removing bytes that nobody may read any more."),
 }

@@ -19,6 +19,7 @@ from headwater.db.database import (
     open_database,
     row_locked,
 )
+from headwater.db.moving import SiteHalfMoved, SiteMoved, SiteMoving
 from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
 from headwater.db.settings import DatabaseSettings
@@ -39,6 +40,9 @@ __all__ = [
     "JsonText",
     "Prepared",
     "SchemaTooNew",
+    "SiteHalfMoved",
+    "SiteMoved",
+    "SiteMoving",
     "TextNotStorable",
     "Tx",
     "UtcDateTime",

@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from headwater.db import metrics
 from headwater.db.database import Database, DatabaseFull, Tx
+from headwater.db.moving import refuse_or_thaw
 from headwater.db.prepared import SQLITE
 from headwater.db.schema import upgrade_schema
 
@@ -182,6 +183,8 @@ class SqliteDatabase(Database):
             with writing.locked():
                 _run(writing.raw, "BEGIN IMMEDIATE")
                 try:
+                    if _run(writing.raw, "PRAGMA user_version").fetchone()[0]:
+                        refuse_or_thaw(writing.raw)
                     yield writing
                     _run(writing.raw, "COMMIT")
                 except BaseException as exc:

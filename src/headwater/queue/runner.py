@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from headwater.db import Database
+from headwater.db import Database, SiteMoved, SiteMoving
 from headwater.db import metrics as db_metrics
 from headwater.kernel import tracing
 from headwater.queue import figures, jobs
@@ -98,6 +98,9 @@ class Runner:
                     continue
                 seen, looked_at = version, now
                 busy = self.run_one()
+            except (SiteMoving, SiteMoved):  # a job that was cut off is taken up again, wherever the site then is
+                busy = False
+                stop.wait(LOOK_AGAIN_S)
             except Exception:
                 log.exception("queue.stumbled")
                 busy = False

@@ -1,0 +1,155 @@
+"""A site on its way from one database or store to another: what both ends say of it, and how its writes are held meanwhile.
+
+While a site moves, its database has one more table, ``site_move`` with one row; no other site has it. On SQLite the file's
+``user_version`` says whether writes are refused, which each write transaction reads in a microsecond. A refusal in the last
+pass is leased: if the migration dies, writes go on once the lease is over, and the migration finds out before it ends.
+docs/decisions/0018-migrate-site.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import text
+
+from headwater.db.database import Database, Tx
+from headwater.kernel import HeadwaterError, Kind
+
+State = Literal["copying", "frozen", "moved", "arriving"]
+
+FREEZE_S = 30.0  # writes go on so long after a migration that held them has died
+RETRY_AFTER_S = 5
+
+MAKE_TABLE = (
+    "CREATE TABLE IF NOT EXISTS site_move (one INTEGER PRIMARY KEY, state TEXT NOT NULL, target TEXT NOT NULL, "
+    "to_blobs TEXT, to_database TEXT, frozen_until DOUBLE PRECISION, site TEXT NOT NULL)"
+)
+
+
+class SiteMoving(HeadwaterError):
+    code = "site_moving"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This site is being moved, in the last pass of it; nothing was changed. Reading goes on; try again in a moment.",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+
+
+class SiteMoved(HeadwaterError):
+    """For writers of a server that still runs on the former place, and at the start of another."""
+
+    code = "site_moved"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, told: str = "") -> None:
+        super().__init__(
+            f"This site has moved{told}, and nothing is written here any more.", headers={"Retry-After": "60"}
+        )
+
+
+class SiteHalfMoved(HeadwaterError):
+    code = "site_half_moved"
+    kind = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This database holds a site that has not arrived in full: its move from another place has not ended. Run the "
+            "same `headwater migrate-site` command again, which goes on where it was, or start the site at its former place."
+        )
+
+
+@dataclass(frozen=True)
+class Move:
+    """The row. ``target`` is where to, as people are told: it never holds a password."""
+
+    state: State
+    target: str
+    site: str
+    to_blobs: str | None  # None: objects stay where they are
+    to_database: str | None  # likewise; as people are told
+
+
+def find_move(tx: Tx) -> Move | None:
+    """What this database says of a move of its site; None when there is none."""
+    there = (
+        "SELECT count(*) FROM sqlite_master WHERE name = 'site_move'"
+        if tx.dialect == "sqlite"
+        else "SELECT count(*) FROM pg_class WHERE oid = to_regclass('site_move')"
+    )
+    if not tx.execute(text(there)).scalar():
+        return None
+    row = tx.execute(text("SELECT state, target, site, to_blobs, to_database FROM site_move")).first()
+    return None if row is None else Move(*row)
+
+
+def refuse_or_thaw(raw: sqlite3.Connection) -> None:
+    """For a write transaction that has met a ``user_version``: go on only if whoever held the writes has died.
+
+    Raises:
+        SiteMoving, SiteMoved
+    """
+    row = raw.execute("SELECT state, frozen_until FROM site_move").fetchone()
+    if row is not None and row[0] == "moved":
+        raise SiteMoved
+    if row is not None and row[0] == "frozen" and row[1] > time.time():
+        raise SiteMoving
+    if row is not None:
+        raw.execute("UPDATE site_move SET state = 'copying', frozen_until = NULL")
+    raw.execute("PRAGMA user_version = 0")
+
+
+@contextmanager
+def writing_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
+    """A write transaction on the file that no refusal stops, in turn with those of the site's own processes."""
+    fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    raw = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        raw.execute("PRAGMA synchronous=FULL")
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield raw
+            raw.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+    finally:
+        raw.close()
+        os.close(fd)
+
+
+def freeze(raw: Any) -> None:
+    """Refuse writes from now on, for ``FREEZE_S``; again and again, to go on with it."""
+    raw.execute("UPDATE site_move SET state = 'frozen', frozen_until = ?", (time.time() + FREEZE_S,))
+    raw.execute("PRAGMA user_version = 1")
+
+
+def renew(raw: Any) -> bool:
+    """Whether writes are still refused, which they then are for another ``FREEZE_S``."""
+    until = "UPDATE site_move SET frozen_until = ? WHERE state = 'frozen'"
+    found: bool = raw.execute(until, (time.time() + FREEZE_S,)).rowcount == 1
+    return found
+
+
+def settle(db: Database) -> None:
+    """The site goes on in this very database, whose objects have moved: it is started with them for the first time."""
+    if db.dialect == "sqlite":
+        from headwater.db.sqlite import SqliteDatabase
+
+        assert isinstance(db, SqliteDatabase)  # noqa: S101
+        with writing_sqlite(db.path) as raw:
+            raw.execute("DROP TABLE IF EXISTS site_move")
+            raw.execute("PRAGMA user_version = 0")
+    else:
+        db.write(lambda tx: tx.execute(text("DROP TABLE IF EXISTS site_move")))
