@@ -36,8 +36,22 @@ def run_client(app: LiveApp, user: str, code: str, *arguments: str, home: Path, 
 
 
 def stored_bytes(app: LiveApp) -> int:
-    """What lies in the folder of xorbs and blobs."""
-    return sum(p.stat().st_size for p in (app.data / "blobs").rglob("*") if p.is_file())
+    """What the site keeps: all objects, and what is being received."""
+    with app.opened() as site:
+        return sum(found.size_bytes for found in site.blobs.iter_keys("")) + sum(
+            path.stat().st_size for path in site.blobs.tmp.iterdir()
+        )
+
+
+def being_received(app: LiveApp) -> list[Path]:
+    """What lies in the working folder of the server's host."""
+    with app.opened() as site:
+        return list(site.blobs.tmp.iterdir())
+
+
+def keys_of(app: LiveApp, prefix: str) -> list[str]:
+    with app.opened() as site:
+        return [found.key for found in site.blobs.iter_keys(prefix)]
 
 
 def routes_called(app: LiveApp, since: int = 0) -> list[str]:

@@ -257,7 +257,7 @@ def _preload() -> None:
     from headwater.web import protocol, watch
 
     watch.declare(routes())
-    queue_figures.declare([*hub_jobs.HANDLERS, *hub_jobs.OUTBOUND_HANDLERS])
+    queue_figures.declare([*hub_jobs.HANDLERS, *hub_jobs.OUTBOUND_HANDLERS, *hub_jobs.STORE_HANDLERS])
     dialects()
     del uvicorn, uvloop, protocol
     gc.freeze()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from headwater.accounts import jobs as accounts_jobs
-from headwater.db import require_same_clock
+from headwater.db import SiteMoved, SiteMoving, require_same_clock
 from headwater.db.clocks import OFFSET
 from headwater.hub import jobs as hub_jobs
 from headwater.kernel import HeadwaterError
@@ -26,9 +26,10 @@ LOOK_S = 15.0  # for turns that have come, and at the clock
 log = structlog.get_logger("headwater.worker")
 
 
-def lanes() -> list[dict[str, Handler]]:
+def lanes(site: Site) -> list[dict[str, Handler]]:
     """Handlers by kind of job, one dictionary a lane: what waits for others' servers holds up nothing else."""
-    return [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
+    found = [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
+    return [*found, dict(hub_jobs.STORE_HANDLERS)] if site.blobs.is_remote else found
 
 
 def run(site: Site, stop: threading.Event, number: int = 1) -> None:
@@ -39,7 +40,7 @@ def run(site: Site, stop: threading.Event, number: int = 1) -> None:
     clock = _Clock(site)
     threads = [threading.Thread(target=_run_for_the_host, args=(site, stop), name="upkeep", daemon=True)] * (number < 2)
     if number:
-        first, *others = [Runner(site.db, lane, site) for lane in lanes()]
+        first, *others = [Runner(site.db, lane, site) for lane in lanes(site)]
         threads.append(threading.Thread(target=_run_turns, args=(site, stop, clock), name="turns", daemon=True))
         for lane in others:
             kwargs = {"may_work": clock.is_right}
@@ -88,6 +89,8 @@ def _run_turns(site: Site, stop: threading.Event, clock: _Clock) -> None:
         try:
             clock.look()
             due = turns.due(acts) if clock.is_right() else []
+        except (SiteMoving, SiteMoved):
+            continue
         except Exception:
             log.exception("turns.stumbled")
             continue
@@ -116,5 +119,7 @@ def _tell_offset(site: Site) -> None:
 def _do(name: str, act: Callable[[], object]) -> None:
     try:
         act()
+    except (SiteMoving, SiteMoved):
+        log.info("periodic.waits", act=name)
     except Exception:
         log.exception("periodic.failed", act=name)

@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.clients import run_client, stored_bytes
+from tests.clients import being_received, keys_of, run_client, stored_bytes
 from tests.conftest import LiveApp, wait_for
 from tests.xet.making import MadeXorb, make_shard
 
@@ -86,9 +86,9 @@ def test_a_xorb_whose_sender_hangs_up_leaves_nothing(new_app) -> None:
     xorb = some_xorb(3 * MIB)
     before = stored_bytes(app)
     sock = begin_xorb(app, "ada", "ada/m", xorb, MIB)
-    wait_for(lambda: list((app.data / "blobs/tmp").iterdir()), what="the upload's beginning")
+    wait_for(lambda: being_received(app), what="the upload's beginning")
     sock.close()
-    wait_for(lambda: not list((app.data / "blobs/tmp").iterdir()), what="the upload's end")
+    wait_for(lambda: not being_received(app), what="the upload's end")
     assert stored_bytes(app) == before
 
 
@@ -97,18 +97,18 @@ def test_a_server_that_is_killed_names_nothing_and_goes_on(new_app) -> None:
     app.hf("ada").create_repo("ada/m")
     xorb = some_xorb(3 * MIB)
     with begin_xorb(app, "ada", "ada/m", xorb, 2 * MIB):
-        wait_for(lambda: list((app.data / "blobs/tmp").iterdir()), what="the upload's beginning")
+        wait_for(lambda: being_received(app), what="the upload's beginning")
         for pid in app.processes():
             os.kill(pid, signal.SIGKILL)
         app.process.wait()
-    assert not list((app.data / "blobs").glob("xet/*/*/*"))
+    assert not keys_of(app, "xet/")
     again = LiveApp(app.data, options={"workers": 1})
     try:
         again._tokens = app._tokens
         cas, headers = token(again, "ada", "ada/m")
         answer = httpx.post(f"{cas}/v1/xorbs/default/{xorb.name}", content=xorb.body, headers=headers)
         assert answer.json() == {"was_inserted": True}
-        assert len(list((app.data / "blobs").glob("xet/*/*/*"))) == 2
+        assert len(keys_of(app, "xet/")) == 2
     finally:
         again.stop()
     again.check_clean()

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class BlobFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    def adopt(self, temporary: Path, key: str) -> None:
+    def adopt(self, temporary: Path, key: str, *, keep: bool = False) -> None:
         """A second name for the file, fsync, rename, fsync of the folders."""
         target = self.path_of(key)
         with calling("adopt"), self.temporary() as second:
@@ -136,6 +136,14 @@ class BlobFolder:
         finally:
             os.close(fd)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def iter_ranges(self, key: str, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        return (self.read_range(key, start, end) for start, end in ranges)
+
+    @contextmanager
+    def at_hand(self, key: str) -> Iterator[Path | None]:
+        path = self.path_of(key)
+        yield path if path.exists() else None
 
     def digest_of(self, key: str) -> tuple[Sha256, int]:
         hasher, path = hashlib.sha256(), self.path_of(key)

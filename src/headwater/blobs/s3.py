@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,7 +181,7 @@ class S3Store:
             finally:
                 path.unlink(missing_ok=True)
 
-    def adopt(self, temporary: Path, key: str) -> None:
+    def adopt(self, temporary: Path, key: str, *, keep: bool = False) -> None:
         import obstore
 
         size = temporary.stat().st_size
@@ -191,6 +191,8 @@ class S3Store:
                 obstore.put(self._obstore(), key, temporary.read_bytes(), use_multipart=False)
             else:
                 obstore.put(self._obstore(), key, temporary, chunk_size=part, max_concurrency=FETCHES)
+        if keep:
+            self._cache.keep(key, temporary)
 
     def find(self, key: str) -> StoredObject | None:
         import obstore
@@ -247,21 +249,33 @@ class S3Store:
         size = self.size_of(key)
         if size is None:
             raise FileNotFoundError(errno.ENOENT, "no such object", key)
-        hasher, fetchers = hashlib.sha256(), self._fetchers()
-        ahead: deque[Future[bytes]] = deque()
-        starts = iter(range(0, size, FETCH_BYTES))
-        done = 0
-        while True:
-            while len(ahead) < AHEAD and (start := next(starts, None)) is not None:
-                ahead.append(fetchers.submit(self.read_range, key, start, min(start + FETCH_BYTES, size)))
-            if not ahead:
-                break
-            data = ahead.popleft().result()
+        hasher, done = hashlib.sha256(), 0
+        blocks = ((start, min(start + FETCH_BYTES, size)) for start in range(0, size, FETCH_BYTES))
+        for data in self.iter_ranges(key, blocks):
             hasher.update(data)
             done += len(data)
         if done != size:
             raise ObjectDamaged(key)
         return Sha256(hasher.hexdigest()), size
+
+    def iter_ranges(self, key: str, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        fetchers, wanted = self._fetchers(), iter(ranges)
+        ahead: deque[Future[bytes]] = deque()
+        try:
+            while True:
+                while len(ahead) < AHEAD and (found := next(wanted, None)) is not None:
+                    ahead.append(fetchers.submit(self.read_range, key, *found))
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    @contextmanager
+    def at_hand(self, key: str) -> Iterator[Path | None]:
+        with self.temporary() as path:
+            yield path if self._cache.link(key, path) else None
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:

@@ -56,6 +56,11 @@ class BlobSettings:
         "How much of this machine's disk copies of repositories and objects may take; least recently used ones go first.",
         check=_at_least_1_gib,
     )
+    plain_copy_days: int = setting(
+        30,
+        "In a store: for how many days the plain copy of a file that came by Xet stays without being read.",
+        check=lambda value: None if 2 <= value <= 36500 else f"{value} is not between 2 and 36500",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ work on both:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +121,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    def adopt(self, temporary: Path, key: str) -> None:
+    def adopt(self, temporary: Path, key: str, *, keep: bool = False) -> None:
         """Make a written local file durable under ``key``, whole or not at all; the file stays its owner's to remove.
 
-        The same bytes twice is harmless; other bytes never come under a key that a row names.
+        The same bytes twice is harmless; other bytes never come under a key that a row names. ``keep``: where that is another
+        machine, keep a copy at hand as well, for it is going to be read soon (``at_hand``); nothing writes to the file any more.
         """
         ...
 
@@ -150,6 +151,14 @@ class BlobStore(Protocol):
         Raises:
             FileNotFoundError: there is no such object.
         """
+        ...
+
+    def iter_ranges(self, key: str, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        """``read_range`` of each, in order; some are fetched ahead where that costs a round trip."""
+        ...
+
+    def at_hand(self, key: str) -> AbstractContextManager[Path | None]:
+        """As ``local_copy`` where that fetches nothing, else None. A copy is the bytes that were adopted, or fetched, here."""
         ...
 
     def digest_of(self, key: str) -> tuple[Sha256, int]:

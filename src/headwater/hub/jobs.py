@@ -46,6 +46,11 @@ OUTBOUND_HANDLERS: dict[str, Handler] = {
 }
 
 # Seconds between, and what; once for the whole site.
+# These move whole files from the store to the store, which may take hours; only where there is one.
+STORE_HANDLERS: dict[str, Handler] = {
+    "hub.make_plain_copy": _late("files.copies", "make_copy"),
+}
+
 PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (300.0, _late("git.collector", "collect")),
     (600.0, _late("search.upkeep", "update_rising")),

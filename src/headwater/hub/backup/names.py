@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from headwater.blobs.store import blob_key
 from headwater.db import Tx
-from headwater.hub.files.service import payload_key
+from headwater.hub.files.terms import is_framed, payload_key
 from headwater.hub.git.folders import pack_key
 from headwater.hub.tables.files import blob
 from headwater.hub.tables.repositories import pack
@@ -34,7 +34,7 @@ def _iter_named(tx: Tx) -> Iterator[tuple[str, int | None]]:
     xorbs = select(xorb.c.hash, xorb.c.payload_bytes, xorb.c.generation).where(xorb.c.state.in_(_KEPT))
     for row in tx.execute(xorbs).yield_per(_STEP):
         key = payload_key(XetHash(row.hash), row.generation)
-        yield key, row.payload_bytes
+        yield key, None if is_framed(key) else row.payload_bytes
         yield index_key(key), None
     packs = select(pack.c.repo_id, pack.c.name, pack.c.size_bytes).where(pack.c.is_inline.is_(False))
     for row in tx.execute(packs).yield_per(_STEP):

@@ -22,6 +22,7 @@ from headwater.hub.backup.folder import (
     read_objects,
 )
 from headwater.hub.backup.making import run_tool
+from headwater.hub.files import copies
 from headwater.hub.xet import store as xet_store
 from headwater.kernel import SYSTEM, utcnow
 from headwater.web.site import Site
@@ -112,6 +113,7 @@ def note_restored(site: Site, manifest: Manifest) -> int:
 
 def _note(tx: Tx, manifest: Manifest) -> int:
     epoch = xet_store.raise_epoch(tx)
+    copies.forget_all(tx)
     facts = {"database": manifest.database_sha256, "made_at": manifest.made_at, "epoch": epoch}
     ledger.record(tx, SYSTEM, "site.restored", "site", facts, now=utcnow())
     return epoch

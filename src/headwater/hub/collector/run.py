@@ -17,9 +17,11 @@ from typing import Any
 import structlog
 
 from headwater.blobs import blob_key
+from headwater.blobs.settings import BlobSettings
 from headwater.hub.collector import store
 from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
-from headwater.hub.files.service import payload_key
+from headwater.hub.files import copies
+from headwater.hub.files.terms import payload_key
 from headwater.hub.placing import placing
 from headwater.hub.quotas import totals
 from headwater.hub.xet.xorbs import index_key
@@ -34,7 +36,7 @@ TEMPORARY_GRACE = timedelta(days=1)
 PARTS_GRACE = timedelta(days=7)
 MULTIPART_GRACE = timedelta(days=2)  # their links are good for one
 
-_NAME = re.compile(r"([0-9a-f]{64})(?:\.(\d+))?(?:\.(?:raw|idx))?")
+_NAME = re.compile(r"([0-9a-f]{64})(?:\.(\d+))?(?:\.(?:raw|xorb|idx))?")
 
 log = structlog.get_logger("headwater.hub.collector")
 
@@ -104,6 +106,9 @@ def collect(site: Site, *, now: datetime) -> Report:
         _end_xorbs(site, done, now)
         _sweep_temporary(site, done)
         _sweep_orphans(site, done, now)
+        # After the sweep: a link that was just given stays good until the next run.
+        unused_for = timedelta(days=site.settings.of(BlobSettings).plain_copy_days)
+        _until_done(lambda: site.db.write(copies.drop_unused, now - unused_for))
         _abort_multiparts(site, now)
         site.db.write(keep_report, asdict(done))
         site.db.write(totals.keep, site.db.read(totals.add_up, now))

@@ -81,9 +81,10 @@ def doom_blobs(tx: Tx, before: datetime) -> int:
     tx.execute(delete(xet_chunk).where(xet_chunk.c.xet_hash.in_(files)))
     tx.execute(delete(xet_file_xorb).where(xet_file_xorb.c.xet_hash.in_(files)))
     tx.execute(delete(xet_file).where(xet_file.c.sha256.in_(names)))
+    gone_now = {"xet_hash": None, "condemned_at": None, "copy_generation": None, "copy_used_at": None}
     for layout, state in (("plain", "deleting"), ("xet", "gone")):
         some = [row.sha256 for row in rows if row.layout == layout]
-        tx.execute(update(blob).where(blob.c.sha256.in_(some)).values(state=state, xet_hash=None, condemned_at=None))
+        tx.execute(update(blob).where(blob.c.sha256.in_(some)).values(**gone_now, state=state))
     return len(names)
 
 
@@ -161,4 +162,9 @@ def find_kept(tx: Tx, kind: str, names: Sequence[str]) -> set[tuple[str, int]]:
             key.in_(names[at : at + BATCH]), table.c.state != "gone"
         )
         kept.update((row.name, row.generation) for row in tx.execute(query))
+        if kind == "sha256":
+            copied = select(blob.c.sha256, blob.c.copy_generation).where(
+                key.in_(names[at : at + BATCH]), blob.c.copy_generation.is_not(None)
+            )
+            kept.update((row.sha256, row.copy_generation) for row in tx.execute(copied))
     return kept

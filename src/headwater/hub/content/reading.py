@@ -266,6 +266,7 @@ def _large_file(
     blob = files.get_readable(tx, repo.id, entry.sha256, pull=None)
     # A store of its own is named to those who ask with HEAD, too.
     has_source = with_bytes or site.blobs.is_remote
+    files.note_read(site, blob, takes_bytes=with_bytes)
     source = files.source_of(tx, site.blobs, blob) if has_source else SizeOnly(blob.size_bytes)
     return FoundFile(repo, commit, entry, source, blob.xet_hash, on_branch)
 

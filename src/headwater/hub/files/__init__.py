@@ -3,6 +3,7 @@
 The two layouts (one plain file; terms of xorbs) look the same to every reader: a ``ByteSource``.
 """
 
+from headwater.hub.files.copies import note_read
 from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
 from headwater.hub.files.placing import place_plain, store_plain, write_hashed
 from headwater.hub.files.service import (
@@ -17,12 +18,12 @@ from headwater.hub.files.service import (
     has_right,
     open_file,
     parse_sha256,
-    payload_key,
     repo_lfs_files,
     repo_stored_bytes,
     source_of,
     xet_hashes,
 )
+from headwater.hub.files.terms import payload_key
 
 __all__ = [
     "BadDigest",
@@ -37,6 +38,7 @@ __all__ = [
     "get_readable",
     "grant_rights",
     "has_right",
+    "note_read",
     "open_file",
     "parse_sha256",
     "payload_key",

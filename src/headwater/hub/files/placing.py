@@ -207,6 +207,8 @@ def ensure_blob(
         "state": "live",
         "generation": generation,
         "condemned_at": None,
+        "copy_generation": None,
+        "copy_used_at": None,
     }
     if present is None:
         tx.execute(insert(blob).values(sha256=sha256, created_at=now, **values))

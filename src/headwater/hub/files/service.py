@@ -20,9 +20,10 @@ from headwater.db import Tx
 from headwater.hub import quotas
 from headwater.hub.errors import BlobNotStored
 from headwater.hub.files import store
+from headwater.hub.files.copies import note_read
 from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
 from headwater.hub.files.store import Blob
-from headwater.hub.files.terms import Term, XetSource, unpack_terms
+from headwater.hub.files.terms import Term, XetSource, payload_key, unpack_terms
 from headwater.hub.tables.files import blob, file_right
 from headwater.kernel import Actor, Page, RepoId, Sha256, XetHash, decode_number, encode_cursor
 
@@ -163,7 +164,9 @@ def open_file(site: Site, repo_id: RepoId, sha256: Sha256, *, pull: int | None =
         LargeFileNotFound: not here, or not through this repository.
     """
     with site.db.reading() as tx:
-        return source_of(tx, site.blobs, get_readable(tx, repo_id, sha256, pull=pull))
+        found = get_readable(tx, repo_id, sha256, pull=pull)
+        note_read(site, found, takes_bytes=True)
+        return source_of(tx, site.blobs, found)
 
 
 def get_readable(tx: Tx, repo_id: RepoId, sha256: Sha256, *, pull: int | None = 0) -> Blob:
@@ -180,8 +183,9 @@ def get_readable(tx: Tx, repo_id: RepoId, sha256: Sha256, *, pull: int | None = 
 
 def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     """The bytes behind a row, for callers that have settled the right to them."""
-    if found.layout == "plain":
-        return blobs.source(blob_key(found.sha256, found.generation), found.size_bytes)
+    plain = _plain_key(found)
+    if plain is not None:
+        return blobs.source(plain, found.size_bytes)
     assert found.xet_hash is not None  # noqa: S101
     generations = store.find_generations(tx, found.xet_hash)
     terms = _known_terms.get(found.xet_hash)
@@ -193,9 +197,14 @@ def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
 
 def direct_link(blobs: BlobStore, found: Blob, *, expires_s: int) -> str | None:
     """Where clients fetch the plain bytes straight from the store; None where they pass through this server."""
-    if not blobs.is_remote or found.layout != "plain":
-        return None
-    return blobs.signed_url(blob_key(found.sha256, found.generation), expires_s=expires_s)
+    plain = _plain_key(found)
+    return None if plain is None else blobs.signed_url(plain, expires_s=expires_s)
+
+
+def _plain_key(found: Blob) -> str | None:
+    """The object that is the file; None where it lies in xorbs only."""
+    generation = found.generation if found.layout == "plain" else found.copy_generation
+    return None if generation is None else blob_key(found.sha256, generation)
 
 
 # A file's name in Xet says what its bytes are; so terms whose xorbs are still among the file's own lead to the same bytes.
@@ -208,12 +217,6 @@ def _keep_terms(name: XetHash, terms: list[Term]) -> None:
         if len(_known_terms) >= _MOST_FILES:
             _known_terms.clear()
         _known_terms[name] = terms
-
-
-def payload_key(name: XetHash, generation: int = 0) -> str:
-    """Where the raw payload of a xorb lies; its index lies beside it as ``.idx``."""
-    tail = f".{generation}" if generation else ""
-    return f"xet/{name[:2]}/{name[2:4]}/{name}{tail}.raw"
 
 
 def repo_lfs_files(tx: Tx, repo_id: RepoId, *, cursor: str | None = None, limit: int = 100) -> Page[RepoFile]:

@@ -29,7 +29,16 @@ _RIGHTS = prepared(
     )
 )
 _READABLE = prepared(
-    select(blob.c.size_bytes, blob.c.layout, blob.c.xet_hash, blob.c.state, blob.c.generation, file_right.c.pull)
+    select(
+        blob.c.size_bytes,
+        blob.c.layout,
+        blob.c.xet_hash,
+        blob.c.state,
+        blob.c.generation,
+        blob.c.copy_generation,
+        blob.c.copy_used_at,
+        file_right.c.pull,
+    )
     .join(file_right, file_right.c.sha256 == blob.c.sha256)
     .where(file_right.c.repo_id == bindparam("repo"), blob.c.sha256 == bindparam("digest"))
 )
@@ -54,6 +63,8 @@ class Blob:
     xet_hash: XetHash | None
     state: str
     generation: int
+    copy_generation: int | None = None  # of a plain copy, beside the xorbs
+    copy_used_at: datetime | None = None
 
     @property
     def is_stored(self) -> bool:
@@ -71,7 +82,14 @@ def find_blobs(tx: Tx, digests: Iterable[Sha256]) -> dict[Sha256, Blob]:
             rows = tx.execute(select(blob).where(blob.c.sha256.in_(part)))
         for row in rows:
             found[Sha256(row.sha256)] = Blob(
-                Sha256(row.sha256), row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
+                Sha256(row.sha256),
+                row.size_bytes,
+                row.layout,
+                row.xet_hash,
+                row.state,
+                row.generation,
+                row.copy_generation,
+                row.copy_used_at,
             )
     return found
 
@@ -82,7 +100,8 @@ def find_readable(tx: Tx, repo_id: RepoId, sha256: Sha256) -> tuple[Blob | None,
     if not rows:
         return None, set()
     row = rows[0]
-    found = Blob(sha256, row.size_bytes, row.layout, row.xet_hash, row.state, row.generation)
+    facts = row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
+    found = Blob(sha256, *facts, row.copy_generation, row.copy_used_at)
     return found, {each.pull for each in rows}
 
 

@@ -1,7 +1,7 @@
 """What a Xet file is made of, and how its plain bytes are listed: no SQL, no protocol.
 
-A *term* is a run of chunks of one xorb. Because xorbs are kept as raw payloads, a term is also a run of bytes of one
-file on disk, and any range of the file is a few ``sendfile`` runs.
+A *term* is a run of chunks of one xorb. Where xorbs are kept as raw payloads, a term is also a run of bytes of one
+file on disk, and any range of the file is a few ``sendfile`` runs. Where they are kept as they came, it is decoded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from itertools import accumulate
 
 from headwater.blobs import BlobStore, Piece
 from headwater.kernel import XetHash
+
+FRAMED_FROM = 1 << 48  # from this generation on a xorb is kept as it came, under a key that nobody else writes
 
 _TERM = struct.Struct("<32sIIII")
 _WORDS, _WORDS_BIG = struct.Struct("<4Q"), struct.Struct(">4Q")
@@ -60,15 +62,41 @@ def unpack_terms(data: bytes) -> list[Term]:
     ]
 
 
-class XetSource:
-    """The plain bytes of a file kept as xorbs; ``payloads`` has the key of each one's raw payload.
+def payload_key(name: XetHash, generation: int = 0) -> str:
+    """Where the bytes of a xorb lie: ``.raw`` its plain payload, ``.xorb`` as it came; its index lies beside it as ``.idx``."""
+    tail = f".{generation}" if generation else ""
+    return f"xet/{name[:2]}/{name[2:4]}/{name}{tail}.{'raw' if generation < FRAMED_FROM else 'xorb'}"
 
-    On a folder they are runs of ``sendfile``; on a store they come range by range, and pass through this server.
+
+def is_framed(key: str) -> bool:
+    """Whether a xorb's key says that it is kept as it came."""
+    return key.endswith(".xorb")
+
+
+def payload_pieces(blobs: BlobStore, key: str, start: int, end: int) -> Iterator[Piece]:
+    """Bytes [start, end) of a xorb's plain payload, however it is kept.
+
+    Raises:
+        ObjectDamaged: a kept xorb is not what its index says.
+    """
+    if is_framed(key):
+        from headwater.hub.xet.framed import iter_plain
+
+        return iter_plain(blobs, key, start, end)
+    return blobs.source(key, end).pieces(start, end)
+
+
+class XetSource:
+    """The plain bytes of a file kept as xorbs; ``payloads`` has the key of each one's bytes.
+
+    Raw payloads on a folder are runs of ``sendfile``; on a store they come range by range, and pass through this server, and so
+    do the plain bytes of xorbs that are kept as they came.
     """
 
     def __init__(self, terms: list[Term], blobs: BlobStore, payloads: Mapping[XetHash, str]) -> None:
         self.terms = terms
-        self.is_local = not blobs.is_remote
+        # Decoding is work for a thread, wherever the bytes come from.
+        self.is_local = not blobs.is_remote and not any(is_framed(key) for key in payloads.values())
         self._blobs = blobs
         self._payloads = payloads
         self._starts = [0, *accumulate(term.size_bytes for term in terms)]
@@ -84,8 +112,7 @@ class XetSource:
             count = min(end, base + term.size_bytes) - start
             if count > 0:
                 at_payload = term.offset + start - base
-                source = self._blobs.source(self._payloads[term.xorb], at_payload + count)
-                yield from source.pieces(at_payload, at_payload + count)
+                yield from payload_pieces(self._blobs, self._payloads[term.xorb], at_payload, at_payload + count)
                 start += count
             at += 1
 

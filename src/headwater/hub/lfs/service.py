@@ -222,6 +222,7 @@ def plan_download(
             answers.append(Answered(one, {}, "Object does not exist on the server"))
             continue
         href = files.direct_link(site.blobs, blob, expires_s=int(DOWNLOAD_LIFETIME.total_seconds()))
+        files.note_read(site, blob, takes_bytes=False)
         if href is None:
             text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
             href = f"{site.base_url}/lfs/objects/{text}"

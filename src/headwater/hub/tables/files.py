@@ -1,6 +1,6 @@
 """Large files: what bytes are stored, and which repository may read which digest."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text
 
 from headwater.db import UtcDateTime, metadata
 
@@ -17,8 +17,17 @@ blob = Table(
     Column("generation", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("condemned_at", UtcDateTime),
+    # In a store: a plain copy of a file that lies in xorbs, made when somebody read it plainly; its generation, and its last use.
+    Column("copy_generation", BigInteger),
+    Column("copy_used_at", UtcDateTime),
     CheckConstraint("layout in ('plain', 'xet')", name="known_layout"),
     CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name="known_state"),
+    Index(
+        "ix_blob_copy",
+        "copy_used_at",
+        sqlite_where=text("copy_generation IS NOT NULL"),
+        postgresql_where=text("copy_generation IS NOT NULL"),
+    ),
 )
 
 # The right to read: (repository, digest). A commit that names a digest turns an uploader's claim into the repository's right.

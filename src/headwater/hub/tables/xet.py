@@ -15,7 +15,8 @@ from sqlalchemy import (
 
 from headwater.db import JsonText, UtcDateTime, metadata
 
-# A xorb lies in the blob folder as raw payload + chunk index. Clients remember for three weeks what they have sent, and
+# A xorb lies in the blob folder as raw payload + chunk index, in a store as it came + index (``hub.files.terms.payload_key``
+# tells by the generation). Clients remember for three weeks what they have sent, and
 # fail without fall-back when it is gone, so every answer that makes them rely on a xorb renews ``last_promised_at``.
 xorb = Table(
     "xorb",
@@ -24,7 +25,7 @@ xorb = Table(
     Column("n_chunks", Integer, nullable=False),
     Column("payload_bytes", BigInteger, nullable=False),
     Column("state", String(12), nullable=False),
-    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_promised_at", UtcDateTime, nullable=False),
     Column("condemned_at", UtcDateTime),
@@ -37,6 +38,14 @@ xorb = Table(
         sqlite_where=text("charged_to IS NOT NULL"),
         postgresql_where=text("charged_to IS NOT NULL"),
     ),
+)
+
+# Where each chunk ends in a xorb that is kept as it came: little-endian u32. Ranges are named to clients out of this.
+xorb_framing = Table(
+    "xorb_framing",
+    metadata,
+    Column("xorb", ForeignKey("xorb.hash"), primary_key=True),
+    Column("ends", LargeBinary, nullable=False),
 )
 
 # Who has sent a xorb, and so holds all its bytes. ``token_id`` is 0 but for fine-grained tokens, whose uploads other

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -24,17 +24,16 @@ from headwater.db import Tx
 from headwater.hub import quotas
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
-from headwater.hub.files.service import payload_key
-from headwater.hub.files.terms import Term, to_text
+from headwater.hub.files.terms import FRAMED_FROM, Term, payload_key, payload_pieces, to_text
 from headwater.hub.grants import require_grant
 from headwater.hub.placing import placing as placing_lock
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import BadShard, BadXorb
 from headwater.hub.xet.hashes import Tree, file_hash, iter_asked_about, range_hash
 from headwater.hub.xet.models import CasGrant, Xorb
-from headwater.hub.xet.receiving import PlainFile, receive_xorb
+from headwater.hub.xet.receiving import FramedFile, PlainFile, receive_xorb
 from headwater.hub.xet.shards import ShardFile, parse_shard
-from headwater.hub.xet.xorbs import XorbIndex, index_key, read_index
+from headwater.hub.xet.xorbs import XorbIndex, index_key, pack_ends, read_index
 from headwater.kernel import Sha256, XetHash, utcnow
 from headwater.web import BodyReader, Site
 
@@ -55,16 +54,22 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
     _lose_if_missing(site, name)
     if site.db.write(_renew_if_held, grant, name):
         return False  # a retry, or a client with a cold cache: the body need not be looked at
+    as_it_came = site.blobs.is_remote
     with site.blobs.temporary() as payload, site.blobs.temporary() as index_file, refusing_when_full():
         fd = os.open(payload, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            index = receive_xorb(body.read_into, PlainFile(fd)).index
+            received = receive_xorb(body.read_into, FramedFile(fd) if as_it_came else PlainFile(fd))
         finally:
             os.close(fd)
+        index = received.index
         found = index.name()
         if found != name:
             raise BadXorb(f"its chunks make {found}, not {name!r}")
+        if as_it_came:
+            index = replace(index, framed=received.framed_lengths)
         index_file.write_bytes(index.pack())
+        if as_it_came:
+            return _place_framed(site, grant, name, index, payload, index_file)
         return _place(site, grant, name, index, payload, index_file)
 
 
@@ -85,7 +90,7 @@ def report_lost(site: Site, lost: Xorb) -> None:
 def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload: Path, index_file: Path) -> bool:
     while True:
         present = site.db.read(store.find_xorbs, [name]).get(name)
-        generation = 0 if present is None else present.generation + (0 if present.is_stored else 1)
+        generation = _planned_generation(present)
         key = payload_key(name, generation)
         if present is None or not present.is_stored:
             placing.put_in_place(site.blobs, index_file, index_key(key))
@@ -98,16 +103,55 @@ def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload
                 return is_new
 
 
+def _place_framed(
+    site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload: Path, index_file: Path
+) -> bool:
+    """Clients may frame the same chunks differently, so every upload gets a key of its own; the first one's row stays."""
+    generation = placing.new_generation()
+    key = payload_key(name, generation)
+    # Both are read when the shard comes, most often in a moment and here.
+    site.blobs.adopt(index_file, index_key(key), keep=True)
+    site.blobs.adopt(payload, key, keep=True)
+    is_used, is_new = site.db.write(_record_framed, grant, name, index, generation)
+    if not is_used:  # somebody else's came first
+        site.blobs.delete(key)
+        site.blobs.delete(index_key(key))
+    return is_new
+
+
+def _record_framed(tx: Tx, grant: CasGrant, name: XetHash, index: XorbIndex, generation: int) -> tuple[bool, bool]:
+    """Whether the row names this generation now, and whether the sender had not sent the xorb before."""
+    now = utcnow()
+    present = store.find_xorbs(tx, [name]).get(name)
+    is_used = present is None or not present.is_stored
+    if is_used:
+        store.ensure_xorb(
+            tx, name, n_chunks=index.n_chunks, payload_bytes=index.payload_bytes, generation=generation, now=now
+        )
+        store.put_framing(tx, name, pack_ends(index))
+        store.charge_xorb(tx, grant, name, index.payload_bytes)
+    store.promise(tx, [name], now)
+    return is_used, store.insert_holders(tx, grant, [name], now)
+
+
+def _planned_generation(present: Xorb | None) -> int:
+    """Of a raw payload, whose bytes are the same whoever sends them. One that was kept as it came once has another key."""
+    if present is None or (present.generation >= FRAMED_FROM and not present.is_stored):
+        return 0
+    return present.generation + (0 if present.is_stored else 1)
+
+
 def _record_xorb(tx: Tx, grant: CasGrant, name: XetHash, index: XorbIndex, generation: int) -> bool | None:
     """None when the row has moved to another generation since the bytes were placed."""
     now = utcnow()
     present = store.find_xorbs(tx, [name]).get(name)
-    if present is not None and present.generation + (0 if present.is_stored else 1) != generation:
+    if _planned_generation(present) != generation:
         return None
     store.ensure_xorb(
         tx, name, n_chunks=index.n_chunks, payload_bytes=index.payload_bytes, generation=generation, now=now
     )
     if present is None or not present.is_stored:
+        store.put_framing(tx, name, None)
         store.charge_xorb(tx, grant, name, index.payload_bytes)
     store.promise(tx, [name], now)
     return store.insert_holders(tx, grant, [name], now)
@@ -254,7 +298,7 @@ def _sha256_of(
     digest, done = hashlib.sha256(), 0
     for term in terms:
         end = term.offset + term.size_bytes
-        feed(digest.update, blobs.source(payloads[term.xorb], end).pieces(term.offset, end))
+        feed(digest.update, payload_pieces(blobs, payloads[term.xorb], term.offset, end))
         done += term.size_bytes
         progress(done)
     return Sha256(digest.hexdigest())

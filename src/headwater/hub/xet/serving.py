@@ -11,18 +11,18 @@ from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.blobs import BlobStore
+from headwater.blobs import BlobStore, ByteSource
 from headwater.db import Tx
 from headwater.hub import access, quotas, signing
-from headwater.hub.files.service import has_right, payload_key
-from headwater.hub.files.terms import Term
+from headwater.hub.files.service import has_right
+from headwater.hub.files.terms import FRAMED_FROM, Term, payload_key
 from headwater.hub.grants import require_grant
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import ChunkUnknown, RangePastEnd, XetFileNotFound
 from headwater.hub.xet.models import LINK_LIFETIME, TOKEN_LIFETIME, CasGrant, Xorb
 from headwater.hub.xet.shards import build_dedup_shard
-from headwater.hub.xet.xorbs import HEADER, FramedXorb, XorbIndex, read_index
+from headwater.hub.xet.xorbs import HEADER, FramedXorb, XorbIndex, read_index, unpack_ends
 from headwater.kernel import Actor, XetHash
 from headwater.web import Site
 
@@ -134,7 +134,9 @@ def reconstruct(
         if start >= size:
             raise RangePastEnd(size)
         terms, offset = _trim(site.blobs, terms, xorbs, start, size if end is None else min(end, size))
-    return Reconstruction(offset, terms, _fetches(site, terms, xorbs, now))
+    framed = {term.xorb for term in terms if xorbs[term.xorb].generation >= FRAMED_FROM}
+    framings = site.db.read(store.find_framings, framed) if framed else {}
+    return Reconstruction(offset, terms, _fetches(site, terms, xorbs, framings, now))
 
 
 def _trim(
@@ -159,14 +161,25 @@ def _trim(
     return kept, offset
 
 
-def _fetches(site: Site, terms: list[Term], xorbs: dict[XetHash, Xorb], now: datetime) -> dict[XetHash, list[Fetch]]:
-    """For each xorb the runs to fetch; runs that touch or overlap are one, gaps are never filled."""
+def _fetches(
+    site: Site, terms: list[Term], xorbs: dict[XetHash, Xorb], framings: dict[XetHash, bytes], now: datetime
+) -> dict[XetHash, list[Fetch]]:
+    """For each xorb the runs to fetch; runs that touch or overlap are one, gaps are never filled.
+
+    What is kept as it came is fetched straight from the store, where clients reach it, by links that open just that run.
+    """
     runs: dict[XetHash, list[tuple[int, int, int, int]]] = {}
+    framed_ends = {name: unpack_ends(data) for name, data in framings.items()}
     for term in terms:
-        start = term.offset + HEADER * term.first
-        end = term.offset + term.size_bytes + HEADER * term.last
+        ends = framed_ends.get(term.xorb)
+        if ends is not None:
+            start, end = ends[term.first], ends[term.last]
+        else:
+            start = term.offset + HEADER * term.first
+            end = term.offset + term.size_bytes + HEADER * term.last
         runs.setdefault(term.xorb, []).append((term.first, term.last, start, end))
     expires_at = signing.rounded_expiry(now, LINK_LIFETIME)
+    link_s = int(LINK_LIFETIME.total_seconds())
     fetches: dict[XetHash, list[Fetch]] = {}
     for name, wanted in runs.items():
         joined: list[tuple[int, int, int, int]] = []
@@ -177,14 +190,19 @@ def _fetches(site: Site, terms: list[Term], xorbs: dict[XetHash, Xorb], now: dat
             else:
                 joined.append((first, last, start, end))
         for first, last, start, end in joined:
-            facts = [name, xorbs[name].generation, start, end]
-            text = signing.sign(site.secret, LINK_PURPOSE, facts, expires_at=expires_at)
-            url = f"{site.base_url}/xet/range/{text}"
+            url = None
+            if name in framed_ends:
+                key = payload_key(name, xorbs[name].generation)
+                url = site.blobs.signed_url(key, expires_s=link_s, start=start, end=end)
+            if url is None:
+                facts = [name, xorbs[name].generation, start, end]
+                text = signing.sign(site.secret, LINK_PURPOSE, facts, expires_at=expires_at)
+                url = f"{site.base_url}/xet/range/{text}"
             fetches.setdefault(name, []).append(Fetch(first, last, start, end, url))
     return fetches
 
 
-def open_range(site: Site, link: str) -> tuple[FramedXorb, int, int, XetHash]:
+def open_range(site: Site, link: str) -> tuple[ByteSource, int, int, XetHash]:
     """The xorb behind a signed link, and the bytes [start, end) of it that the link opens.
 
     Raises:
@@ -196,6 +214,8 @@ def open_range(site: Site, link: str) -> tuple[FramedXorb, int, int, XetHash]:
         index = read_index(site.blobs, key)
     except OSError as exc:
         raise signing.BadSignature from exc
+    if index.framed is not None:
+        return site.blobs.source(key, index.framed_ends[-1]), start, end, name
     return FramedXorb(index, site.blobs, key), start, end, name
 
 

@@ -11,7 +11,15 @@ from headwater.db import Tx, insert
 from headwater.hub import quotas
 from headwater.hub.files.store import find_readable_elsewhere
 from headwater.hub.files.terms import Term, pack_terms, unpack_terms
-from headwater.hub.tables.xet import bytes_fact, xet_chunk, xet_file, xet_file_xorb, xorb, xorb_holder
+from headwater.hub.tables.xet import (
+    bytes_fact,
+    xet_chunk,
+    xet_file,
+    xet_file_xorb,
+    xorb,
+    xorb_framing,
+    xorb_holder,
+)
 from headwater.hub.xet.models import CasGrant, Xorb
 from headwater.kernel import Sha256, XetHash
 
@@ -111,6 +119,22 @@ def ensure_xorb(tx: Tx, name: XetHash, *, n_chunks: int, payload_bytes: int, gen
     tx.execute(update(xorb).where(xorb.c.hash == name, xorb.c.state.in_(("deleting", "gone"))).values(fresh))
 
 
+def put_framing(tx: Tx, name: XetHash, ends: bytes | None) -> None:
+    """Where each chunk of a xorb ends that is kept as it came, in place of what was known; None for a raw payload."""
+    tx.execute(delete(xorb_framing).where(xorb_framing.c.xorb == name))
+    if ends is not None:
+        tx.execute(insert(xorb_framing).values(xorb=name, ends=ends))
+
+
+def find_framings(tx: Tx, names: Iterable[XetHash]) -> dict[XetHash, bytes]:
+    """As ``put_framing`` took them; of xorbs that are kept as they came."""
+    found: dict[XetHash, bytes] = {}
+    for part in _batches(names):
+        for row in tx.execute(select(xorb_framing).where(xorb_framing.c.xorb.in_(part))):
+            found[XetHash(row.xorb)] = row.ends
+    return found
+
+
 def charge_xorb(tx: Tx, grant: CasGrant, name: XetHash, payload_bytes: int) -> None:
     """A xorb that has just come is charged until a file is made of it; nothing for one that files need already.
 
@@ -203,9 +227,9 @@ def insert_file(
         "terms": pack_terms(terms),
         "created_at": now,
     }
-    added = tx.execute(insert(xet_file).values(values).on_conflict_do_nothing())
-    if not added.rowcount:
+    if find_file(tx, xet_hash) is not None:
         return
+    tx.execute(insert(xet_file).values(values))
     names = sorted({term.xorb for term in terms})
     if names:
         tx.execute(insert(xet_file_xorb), [{"xet_hash": xet_hash, "xorb": name} for name in names])

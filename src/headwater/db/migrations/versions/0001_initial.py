@@ -37,9 +37,19 @@ def upgrade() -> None:
         sa.Column("generation", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("condemned_at", sa.BigInteger(), nullable=True),
+        sa.Column("copy_generation", sa.BigInteger(), nullable=True),
+        sa.Column("copy_used_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("layout in ('plain', 'xet')", name=op.f("ck_blob_known_layout")),
         sa.CheckConstraint("state in ('live', 'condemned', 'deleting', 'gone')", name=op.f("ck_blob_known_state")),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blob")),
+    )
+    op.create_index(
+        "ix_blob_copy",
+        "blob",
+        ["copy_used_at"],
+        unique=False,
+        sqlite_where=sa.text("copy_generation IS NOT NULL"),
+        postgresql_where=sa.text("copy_generation IS NOT NULL"),
     )
     op.create_index(op.f("ix_blob_xet_hash"), "blob", ["xet_hash"], unique=False)
     op.create_table(
@@ -134,7 +144,8 @@ def upgrade() -> None:
                     "CREATE TRIGGER search_document_updated AFTER UPDATE OF rank, name, parts, body, chars, marks ON search_document BEGIN INSERT INTO search_index(search_index, rowid, name, parts, body, chars, marks) VALUES ('delete', old.rank, old.name, old.parts, old.body, old.chars, old.marks); INSERT INTO search_index(rowid, name, parts, body, chars, marks) VALUES (new.rank, new.name, new.parts, new.body, new.chars, new.marks); END",
                 ],
                 "postgresql": [
-                    "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' '))) STORED",
+                    "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' ') || case when rank < 2134706223373615104 then 'z0' when rank < 2220274616293654528 then 'z1' when rank < 2305702271725338624 then 'z2' else 'z3' end)) STORED",
+                    "ALTER TABLE search_document SET (toast_tuple_target = 128)",
                     "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)",
                 ],
             }
@@ -472,7 +483,7 @@ def upgrade() -> None:
         sa.Column("n_chunks", sa.Integer(), nullable=False),
         sa.Column("payload_bytes", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("generation", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("last_promised_at", sa.BigInteger(), nullable=False),
         sa.Column("condemned_at", sa.BigInteger(), nullable=True),
@@ -807,6 +818,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_xet_file_xorb_xorb", "xet_file_xorb", ["xorb"], unique=False)
     op.create_table(
+        "xorb_framing",
+        sa.Column("xorb", sa.String(length=64), nullable=False),
+        sa.Column("ends", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["xorb"], ["xorb.hash"], name=op.f("fk_xorb_framing_xorb")),
+        sa.PrimaryKeyConstraint("xorb", name=op.f("pk_xorb_framing")),
+    )
+    op.create_table(
         "xorb_holder",
         sa.Column("xorb", sa.String(length=64), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=False),
@@ -878,8 +896,9 @@ def upgrade() -> None:
         )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
-            "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' '))) STORED"
+            "ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector(string_to_array('n' || replace(name, ' ', ' n'), ' ') || string_to_array('p' || replace(parts, ' ', ' p'), ' ') || string_to_array('b' || replace(body, ' ', ' b'), ' ') || string_to_array('c' || replace(chars, ' ', ' c'), ' ') || string_to_array('m' || replace(marks, ' ', ' m'), ' ') || case when rank < 2134706223373615104 then 'z0' when rank < 2220274616293654528 then 'z1' when rank < 2305702271725338624 then 'z2' else 'z3' end)) STORED"
         )
+        op.execute("ALTER TABLE search_document SET (toast_tuple_target = 128)")
         op.execute(
             "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)"
         )
