@@ -82,6 +82,16 @@ class ServerSettings:
         "Least level that is logged: debug, info, warning or error.",
         check=lambda value: None if value in ("debug", "info", "warning", "error") else f"{value!r} is no level",
     )
+    log_file_bytes: int = setting(
+        16 << 20,
+        "When headwater.log in the data folder (`headwater up --background`) is larger, it is put beside and begun anew.",
+        check=lambda value: None if value >= 65536 else f"{value} is less than 64 KiB (65536)",
+    )
+    log_files_kept: int = setting(
+        4,
+        "How many such files stay beside it: headwater.log.1 is the latest.",
+        check=lambda value: None if 1 <= value <= 1000 else f"{value} is not between 1 and 1000",
+    )
 
 
 # Every settings class there is, in the order of docs/settings.md.

@@ -16,6 +16,7 @@ import orjson
 import pytest
 from huggingface_hub import HfApi
 
+from headwater.web import logfile
 from tests.conftest import LiveApp, clean_env, wait_for
 
 PASSWORD = "seven calm herons drink"
@@ -265,3 +266,38 @@ def test_a_large_log_is_put_beside_before_a_server_writes_on(tmp_path):
         assert (data / "headwater.log").stat().st_size < 1 << 20
     finally:
         assert command("down", "--data", str(data)).returncode == 0
+
+
+def test_the_log_begins_anew_while_the_server_runs_and_no_line_is_lost(tmp_path):
+    data = tmp_path / "data"
+    env = {"HEADWATER_LOG_FILE_BYTES": "65536", "HEADWATER_LOG_FILES_KEPT": "50", "HEADWATER_WORKERS": "2"}
+    said = command("up", "--data", str(data), "--port", "0", "--background", "--json", env=env)
+    assert said.returncode == 0, said.stderr
+    asked: list[str] = []
+    with httpx.Client(base_url=orjson.loads(said.stdout)["url"]) as client:
+
+        def has_turned() -> bool:
+            for _ in range(200):
+                asked.append(f"line-{len(asked):08}")
+                client.get("/healthz-not", headers={"X-Request-Id": asked[-1], "Connection": "close"})
+            return (data / "headwater.log.3").exists()
+
+        try:
+            wait_for(has_turned, what="three files put beside", timeout_s=60)
+        finally:
+            assert command("down", "--data", str(data)).returncode == 0
+    files = sorted(data.glob("headwater.log*"))
+    lines = [orjson.loads(line) for path in files for line in path.read_bytes().splitlines()]
+    found = [line["request_id"] for line in lines if str(line.get("request_id", "")).startswith("line-")]
+    assert sorted(found) == sorted(asked)
+    assert {"web-1", "web-2"} <= {line.get("process") for line in lines}
+    assert "server.stopped" in (data / "headwater.log").read_text()
+
+
+def test_only_so_many_logs_stay(tmp_path):
+    path = tmp_path / "headwater.log"
+    for number in range(5):
+        path.write_text(str(number))
+        logfile.turn(path, 2)
+    logfile.turn(path, 2)  # there is none to turn
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"headwater.log.1": "4", "headwater.log.2": "3"}

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headwater.kernel import HeadwaterError, Kind
 from headwater.web.terminal import Output, data_option, json_option
 
+if TYPE_CHECKING:
+    from headwater.config import ServerSettings
+
 START_S = 60.0
-LOG_BYTES = 16 << 20
 STOP_VARIABLE = "_HEADWATER_STOP_COMMAND"
+LOG_VARIABLE = "_HEADWATER_LOG_FILE"  # tells the process in the background which file its standard error is
 
 
 class StartFailed(HeadwaterError):
@@ -38,7 +40,7 @@ class StartFailed(HeadwaterError):
 @click.option(
     "--background",
     is_flag=True,
-    help="Return once it answers; its log goes to headwater.log in the data folder, a large one to headwater.log.1 first.",
+    help="Return once it answers; its log goes to headwater.log in the data folder, a large one is put beside as headwater.log.1.",
 )
 @json_option
 def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  # noqa: FBT001 -- click passes flags so
@@ -54,14 +56,18 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
     data_dir = data_dir.absolute()
     settings = read_settings(data_dir, **flags)
     if background:
-        return _up_in_background(data_dir, out, flags)
+        return _up_in_background(data_dir, out, flags, settings.of(ServerSettings))
 
     from headwater import worker
     from headwater.running import AlreadyRunning
     from headwater.server import Ready, serve
+    from headwater.web import logfile
     from headwater.web.logs import configure_logging
 
-    configure_logging(settings.of(ServerSettings).log_level)
+    own = settings.of(ServerSettings)
+    if log_path := os.environ.get(LOG_VARIABLE):
+        logfile.follow(Path(log_path), max_bytes=own.log_file_bytes, n_kept=own.log_files_kept)
+    configure_logging(own.log_level)
 
     def on_ready(ready: Ready) -> None:
         facts = {"url": ready.url, "pid": ready.pid, "data": str(data_dir), "first_admin_link": ready.first_admin_link}
@@ -103,10 +109,11 @@ def _welcome(url: str, link: str | None, last: str) -> str:
     return "\n".join([*lines, last])
 
 
-def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int:
+def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any], own: ServerSettings) -> int:
     import orjson
 
     from headwater.running import read_server_file
+    from headwater.web import logfile
 
     running = read_server_file(data_dir)
     if running is not None:
@@ -118,11 +125,17 @@ def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int
     log_path = data_dir / "headwater.log"
     given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     command = [sys.executable, "-m", "headwater", "up", f"--data={data_dir}", "--json", *given]
-    _turn_log(log_path)
+    if log_path.exists() and log_path.stat().st_size > own.log_file_bytes:
+        logfile.turn(log_path, own.log_files_kept)
     with log_path.open("ab") as log:
         start = log.tell()
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, LOG_VARIABLE: str(log_path)},
+            start_new_session=True,
         )
     if child.stdout is None:
         raise RuntimeError("the child's output was not opened")
@@ -138,13 +151,6 @@ def _up_in_background(data_dir: Path, out: Output, flags: dict[str, Any]) -> int
     stop = f"Its log is {log_path}. Stop it with `{by}`."
     out.result(facts, _welcome(facts["url"], facts.get("first_admin_link"), stop))
     return 0
-
-
-def _turn_log(path: Path) -> None:
-    """Put a log that has grown large beside, before a server begins to write on: two files are kept."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_name(f"{path.name}.1"))
 
 
 def _first_answer(child: subprocess.Popen[bytes]) -> bytes | None:

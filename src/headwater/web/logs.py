@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from headwater.kernel import metrics
+from headwater.web import logfile
 
 _LINES = metrics.counter("headwater_log_lines_total", "Lines of the log, by level.", "level")
 _OF_LEVEL = {level: _LINES.of(level) for level in ("debug", "info", "warning", "error", "critical")}
@@ -99,6 +100,7 @@ def _dumps(event: Any, **_: Any) -> str:
 
 
 def _dump_bytes(event: Any, **_: Any) -> bytes:
+    logfile.before_line()
     line = orjson.dumps(event, str, orjson.OPT_UTC_Z)
     _OF_LEVEL.get(event.get("level"), _OF_LEVEL["info"]).add()
     _BYTES.add(len(line) + 1)
