@@ -29,6 +29,7 @@ ORGANISATIONS = {
     "HuggingFaceH4": "julien-c",
 }
 FILES = (
+    "test_auth.py",
     "test_hf_api.py",
     "test_file_download.py",
     "test_snapshot_download.py",
@@ -74,6 +75,12 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=f"needs the public hub ({mark})"))
         if item.get_closest_marker("no_xet"):
             item.add_marker(pytest.mark.skip(reason="needs a client without hf_xet"))
+
+
+@pytest.fixture(autouse=True)
+def forget_refreshed_token(monkeypatch):
+    """The client remembers for minutes what became of a token, and many tests use the same one."""
+    monkeypatch.setattr("huggingface_hub.utils._auth._OAUTH_REFRESH_CACHE", None)
 
 
 @pytest.fixture(scope="session")

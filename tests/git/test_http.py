@@ -8,7 +8,7 @@ import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -381,3 +381,16 @@ def test_how_much_one_push_may_bring_is_a_setting(new_app, tmp_path):
     assert git("ls-remote", address(app, "ada/pushed")).stdout == before
     git("push", "-q", "origin", f"{first}:refs/heads/main", cwd=folder)
     git("push", "-q", "origin", "main", cwd=folder)
+
+
+def test_names_that_other_systems_cannot_hold_come_and_go_whole(live_app, tmp_path, clone):
+    name, folder = clone
+    made = {path: path.encode() for path in ("CON", "d/nul.txt", "end.", "end ", 'a:b*?"<>|.txt', "Case", "case")}
+    commit_files(folder, made)
+    git("push", "-q", "origin", "main", cwd=folder)
+    other = tmp_path / "other"
+    git("clone", "-q", address(live_app, name), str(other))
+    for path, content in made.items():
+        assert (other / path).read_bytes() == content
+        answer = httpx.get(f"{live_app.url}/{name}/resolve/main/{quote(path)}")
+        assert (answer.status_code, answer.content) == (200, content), path

@@ -25,6 +25,11 @@ GOOD_PATHS = [
     "emoji 🙂.md",
     "git/x",
     "a.git",
+    "CON",
+    "aux.c",
+    "end.",
+    "end ",
+    'a:b*?"<>|.txt',
 ]
 BAD_PATHS = {
     "": "empty",

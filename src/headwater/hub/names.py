@@ -1,7 +1,8 @@
 """What may be called what: repositories, files, branches and tags.
 
-One rule for every door. A name that passes here is safe in an address, in a git tree, and on the disks of Linux, macOS
-and Windows, and no two names that pass look the same by means of invisible characters.
+One rule for every door. A name that passes here is safe in an address and in a git tree, never leads out of the folder it is
+checked out into, and no two names that pass look the same by means of invisible characters. Paths that some system cannot
+hold (``CON``, a dot at the end, two that differ by letter case) do pass, as with git itself: docs/protocols/huggingface.md.
 """
 
 from __future__ import annotations
