@@ -19,7 +19,14 @@ from headwater.hub.search.ranks import rank_of
 from headwater.hub.search.segment import chars_of, parts_of, terms_of, words_of
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import download_day, repository_tag, search_document, search_entry, tag_total
+from headwater.hub.tables.search import (
+    RANK_TIERS,
+    download_day,
+    repository_tag,
+    search_document,
+    search_entry,
+    tag_total,
+)
 from headwater.kernel import ANONYMOUS, SYSTEM, Actor, BadCursor, Grant, TokenLimits
 
 MODEL = RepoKind.MODEL
@@ -350,6 +357,13 @@ def test_ranks_are_those_of_what_is_better_known(repo_id, likes, downloads, tren
     assert rank_of(repo_id + 1, trending, likes, 0) > rank or downloads == 0
     assert rank_of(repo_id, trending, likes * 2 + 1, 0) < rank
     assert rank_of(repo_id, trending * 2 + 1, 0, 0) < rank
+
+
+def test_tiers_begin_where_ranks_say():
+    newest = (1 << 40) - 1
+    for tier, known in enumerate([(8.0, 0, 0), (2.0, 0, 0), (0.0, 1, 0)]):
+        assert rank_of(1, *known) < RANK_TIERS[tier]  # the last of those that are known so well
+        assert rank_of(newest, known[0] * 0.9, max(0, known[1] - 1), 0) >= RANK_TIERS[tier]
 
 
 def test_downloads_are_counted_in_batches_and_rolled_by_day(shelf):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headwater.hub.search import documents
 from headwater.hub.search.models import Query
@@ -30,6 +30,9 @@ class Expression:
     marks: tuple[str, ...]
     may: tuple[str, ...] = ()
     in_names: bool = False
+    found: dict[str, tuple[int, list[int]]] = field(
+        default_factory=dict, compare=False
+    )  # what the database has told of it
 
 
 def expression_of(

@@ -11,12 +11,15 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Integer,
     Row,
     Select,
     Table,
+    any_,
     bindparam,
     exists,
     func,
@@ -32,8 +35,9 @@ from sqlalchemy import (
 from headwater.accounts.tables import account
 from headwater.db import Tx
 from headwater.hub.models import RepoKind
-from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5, to_tsquery
+from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5
 from headwater.hub.search.models import Query, Sort
+from headwater.hub.search.tiers import first_ranks
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import download_total, repository_tag, search_entry, tag_total
@@ -61,26 +65,18 @@ def find_owner(tx: Tx, name: str) -> int | None:
 
 def count_matches(tx: Tx, expression: Expression, limit: int) -> int:
     """How many documents match, at most ``limit``."""
-    source, values = _matches(tx, expression)
+    if tx.dialect != "sqlite":
+        return len(first_ranks(tx, expression, limit))
+    source, values = _matches(expression)
     found: int = tx.execute(
         text(f"select count(*) from (select 1 from {source} limit :limit) as hits"), {**values, "limit": limit}
     ).scalar()
     return found
 
 
-def _matches(tx: Tx, expression: Expression) -> tuple[str, dict[str, str]]:
-    """What follows FROM to read the index for an expression, and the values it names."""
-    if tx.dialect == "sqlite":
-        return "search_index where search_index match :match", {"match": to_fts5(expression)}
-    asked = to_tsquery(expression)
-    phrases = "" if asked.phrases is None else f" and {asked.phrases}"
-    values = {**asked.values, "match": asked.lexemes}
-    return f"search_document d where d.lexemes @@ cast(:match as tsquery){phrases}", values
-
-
-def _rank(tx: Tx) -> str:
-    """What the index calls the static rank."""
-    return "rowid" if tx.dialect == "sqlite" else "d.rank"
+def _matches(expression: Expression) -> tuple[str, dict[str, str]]:
+    """What follows FROM to read SQLite's index for an expression, and the values it names."""
+    return "search_index where search_index match :match", {"match": to_fts5(expression)}
 
 
 def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds: Query | None = None) -> list[int]:
@@ -94,9 +90,11 @@ def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds:
 
 
 def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[int]:
+    if bounds is None and tx.dialect != "sqlite":
+        return first_ranks(tx, expression, RANKED)
     if bounds is None:
-        source, values = _matches(tx, expression)
-        statement = f"select {_rank(tx)} from {source} order by {_rank(tx)} limit {RANKED}"
+        source, values = _matches(expression)
+        statement = f"select rowid from {source} order by rowid limit {RANKED}"
         return list(tx.execute(text(statement), values).scalars().all())
     matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
     return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars().all())
@@ -104,8 +102,10 @@ def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[i
 
 def _matching(tx: Tx, expression: Expression, limit: int) -> ColumnElement[bool]:
     """Entries whose document matches: the best known ``limit`` of them."""
-    source, values = _matches(tx, expression)
-    ranks = f"search_entry.rank in (select {_rank(tx)} from {source} order by {_rank(tx)} limit {limit})"
+    if tx.dialect != "sqlite":
+        return search_entry.c.rank == any_(bindparam("ranks", first_ranks(tx, expression, limit), ARRAY(BigInteger)))
+    source, values = _matches(expression)
+    ranks = f"search_entry.rank in (select rowid from {source} order by rowid limit {limit})"
     return text(ranks).bindparams(**values)  # type: ignore[return-value]
 
 
@@ -116,7 +116,7 @@ def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:
 
 def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
     """Those of ``repo_ids`` that really fulfil the query's plain conditions, in no order."""
-    return list(tx.execute(_rows(query, visible, None, by_ids=True).where(repository.c.id.in_(repo_ids))))
+    return list(tx.execute(_rows(query, visible, None, by_ids=_is_blind(tx)).where(repository.c.id.in_(repo_ids))))
 
 
 def candidates_of(tx: Tx, query: Query, expression: Expression | None, owner_id: int | None) -> Select[Any] | None:
@@ -151,7 +151,7 @@ def list_few(
     limit: int,
 ) -> list[Row[Any]]:
     """All candidates are fewer than ``FEW``: look at each, sort, and only then read the rows of the page."""
-    wanted = _rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(candidates))
+    wanted = _rows(query, visible, owner_id, by_ids=_is_blind(tx)).where(repository.c.id.in_(candidates))
     first = _ordered(wanted.with_only_columns(repository.c.id), query.effective_sort, after, limit, by_index=False)
     key = SORT_KEYS[query.effective_sort]
     rows = tx.execute(select(repository).where(repository.c.id.in_(first)))
@@ -204,7 +204,7 @@ def count_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None, limit: int
 ) -> int:
     """Of a query without words and marks."""
-    statement: Select[Any] = _rows(query, visible, owner_id, by_ids=candidates is not None)
+    statement: Select[Any] = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx))
     statement = statement.with_only_columns(literal_column("1"))
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
@@ -224,7 +224,7 @@ def facets_of_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
 ) -> list[str]:
     """The same for a query without words and marks: of ``COUNTED`` + 1 of its rows."""
-    statement = _rows(query, visible, owner_id, by_ids=candidates is not None)
+    statement = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx))
     statement = statement.with_only_columns(repository.c.id).limit(COUNTED + 1)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
@@ -301,6 +301,11 @@ def _rows(query: Query, visible: Visibility, owner_id: int | None, *, by_ids: bo
     if query.has_bounds:
         statement = statement.where(exists().where(card.c.repo_id == repository.c.id, *_size_bounds(card, query)))
     return statement
+
+
+def _is_blind(tx: Tx) -> bool:
+    """Whether the planner knows nothing of how many rows there are: SQLite, which is never told (``ANALYZE``)."""
+    return tx.dialect == "sqlite"
 
 
 def _size_bounds(table: Table, query: Query) -> list[ColumnElement[bool]]:

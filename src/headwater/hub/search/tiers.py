@@ -1,0 +1,41 @@
+"""PostgreSQL's best known hits, without looking at all of them.
+
+An inverted index there gives hits in no order. So each document carries one more lexeme, the tier of its static rank, and the tiers are asked
+from the best down until enough is found: common words end in the first one, rare words have few hits in any.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from headwater.db import Tx
+from headwater.hub.search.matching import Expression, TsQuery, to_tsquery
+from headwater.hub.tables.search import RANK_TIERS
+
+
+def first_ranks(tx: Tx, expression: Expression, limit: int) -> list[int]:
+    """Ranks of the best known ``limit`` documents that match, in order; asked once an expression, however often it is called."""
+    known = expression.found.get("ranks")
+    if known is None or len(known[1]) >= known[0] < limit:
+        known = expression.found["ranks"] = (limit, _first_ranks(tx, to_tsquery(expression), limit))
+    return known[1][:limit]
+
+
+def _first_ranks(tx: Tx, asked: TsQuery, limit: int) -> list[int]:
+    found: list[int] = []
+    phrases = "" if asked.phrases is None else f" and {asked.phrases}"
+    last = len(RANK_TIERS)
+    for tier in range(last + 1):
+        # The sum keeps the planner from walking all ranks, which would unpack the lexemes of each: it thinks that this is cheap. In the
+        # last tier, of what hardly anybody knows, it may, unless the better ones have shown that there are not too many hits.
+        order = "d.rank" if tier == last and len(found) * 10 < limit else "d.rank + 0"
+        beyond = f" and d.rank >= {RANK_TIERS[-1]}" if tier == last and order == "d.rank" else ""
+        statement = (
+            f"select d.rank from search_document d where d.lexemes @@ cast(:match as tsquery){beyond}{phrases} "
+            f"order by {order} limit {limit - len(found)}"
+        )
+        values = {**asked.values, "match": f"({asked.lexemes}) & 'z{tier}'"}
+        found += tx.execute(text(statement), values).scalars().all()
+        if len(found) >= limit:
+            break
+    return found
