@@ -85,8 +85,10 @@ def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds:
     Not by ``bm25``: it counts the rows of every phrase over the whole index, 15 to 30 ms where this takes 3
     (docs/decisions/0012-order-of-search.md). ``bounds``: a query whose bounds of size must hold.
     """
-    found = dict.fromkeys([*_first_ranks(tx, in_names, bounds), *_first_ranks(tx, expression, bounds)])
-    return list(found)[:RANKED]
+    named = _first_ranks(tx, in_names, bounds)
+    if len(named) >= RANKED:
+        return named
+    return list(dict.fromkeys([*named, *_first_ranks(tx, expression, bounds)]))[:RANKED]
 
 
 def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[int]:
