@@ -93,10 +93,17 @@ def _touch(tx: Tx) -> None:
 
 
 def _check_schema(site: Site) -> None:
-    found = site.db.read(lambda tx: tx.execute(text("select version_num from alembic_version")).scalar())
-    # A newer one is that of a rolling upgrade: what this release reads is still there.
+    found, breaks_before = site.db.read(_read_schema)
+    # A newer one is that of a rolling upgrade: what this release reads is still there, unless it says that it is not.
     if found is None or found < _wanted_version():
         raise _NotSo("older_than_this_release")
+    if breaks_before > _wanted_version():
+        raise _NotSo("too_new_for_this_release")
+
+
+def _read_schema(tx: Tx) -> tuple[str | None, str]:
+    found = tx.execute(text("select version_num from alembic_version")).scalar()
+    return found, tx.execute(text("select max(breaks_before) from schema_reach")).scalar() or ""
 
 
 @cache
