@@ -56,11 +56,12 @@ declare -A needs=(
   [git-lfs]="command -v git-lfs"
   [chromium]="command -v chromium || command -v chromium-browser || command -v google-chrome"
   [curl]="command -v curl"
+  [faketime]="command -v faketime"
   [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
+  [nginx]="command -v nginx || test -x /usr/sbin/nginx"
   [postgresql]="ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"
   [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
 )
-if [ "$what" = bench ]; then needs[nginx]="command -v nginx"; fi
 missing=()
 for package in "${!needs[@]}"; do
   bash -c "${needs[$package]}" >/dev/null 2>&1 || missing+=("$package")
