@@ -82,6 +82,8 @@ NOT_ON_PAGES = (
     "headwater.server",
     "headwater.surroundings",
     "headwater.hub.backup",
+    "headwater.hub.moving",
+    "headwater.db.copying",
     "headwater.hub.xet",
     "headwater.hub.lfs",
 )
@@ -94,6 +96,7 @@ OF_THE_START = {
     "object_store_driver_missing",
     "object_store_of_another_site",
     "object_store_refused",
+    "site_half_moved",
     "telemetry_missing",
 }
 
