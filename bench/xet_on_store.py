@@ -25,16 +25,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mb", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", action="store_true", help="the same on the folder, to compare with")
     given = parser.parse_args()
     size = given.mb * 10**6
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
         folder = Path(name)
-        write_settings(folder / "data")
+        if not given.folder:
+            write_settings(folder / "data")
         with h.headwater(folder) as site:
             for kind, make in (("incompressible", h.random_file), ("bf16 weights", bf16_file)):
                 rows: dict[str, list[float]] = {}
                 for n in range(given.rounds):
-                    for step, cost in one_round(site, folder, make, size, f"{kind[:4]}-{n}", n):
+                    for step, cost in one_round(
+                        site, folder, make, size, f"{kind[:4]}-{n}", n, with_copy=not given.folder
+                    ):
                         rows.setdefault(step, []).append(cost)
                 for step, costs in rows.items():
                     shown = ", ".join(f"{cost:.2f}" for cost in sorted(costs))
@@ -50,7 +54,14 @@ def write_settings(data: Path) -> None:
 
 
 def one_round(
-    site: h.Headwater, folder: Path, make: Callable[[Path, int], Path], size: int, name: str, n: int
+    site: h.Headwater,
+    folder: Path,
+    make: Callable[[Path, int], Path],
+    size: int,
+    name: str,
+    n: int,
+    *,
+    with_copy: bool,
 ) -> list[tuple[str, float]]:
     path = make(folder / "w.bin", size)
     data = bytearray(path.read_bytes())
@@ -71,7 +82,7 @@ def one_round(
     def read_and_copy() -> None:
         curl(url)
         until = time.monotonic() + 300
-        while not httpx.head(url).is_redirect and time.monotonic() < until:
+        while with_copy and not httpx.head(url).is_redirect and time.monotonic() < until:
             time.sleep(0.5)
 
     spend("first plain read, and the copy made by it", read_and_copy)

@@ -358,6 +358,8 @@ class S3Store:
             "access_key_id": signer.key_id,
             "secret_access_key": signer.secret_key,
             "virtual_hosted_style_request": False,
+            # TLS says already whether bytes arrive as they were sent; a sha256 of them for the signature costs as much as hashing them.
+            "unsigned_payload": signer.endpoint.startswith("https://"),
         }
         if signer.token:
             config["session_token"] = signer.token
