@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from headwater import queue
 from headwater.db import Database, open_database
@@ -106,3 +107,14 @@ def test_a_worker_that_was_held_up_ends_nothing_of_its_successors(db: Database):
     assert db.write(queue.fail, first, "cut off", late)
     assert db.read(queue.count_by_state) == {"running": 1}
     assert db.write(queue.claim, late + timedelta(seconds=leases.LEASE_S + 1), ["slow"]) is not None
+
+
+def test_the_server_is_asked_to_notice_a_host_that_lost_its_power(tmp_path: Path):
+    db = open_database(tmp_path, cluster().tcp_url_of("postgres"))
+    try:
+        with db.reading() as tx:
+            names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+            idle, interval, count = (int(tx.execute(text(f"show {name}")).scalar()) for name in names)
+        assert idle + interval * count <= 30
+    finally:
+        db.close()
