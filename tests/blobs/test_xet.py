@@ -12,16 +12,18 @@ import httpx
 import numpy as np
 import pytest
 
-from headwater.blobs import ObjectDamaged, read_all
+from headwater.blobs import ObjectDamaged, StoreAway, read_all
 from headwater.blobs.s3 import S3Store
 from headwater.hub import collector, files
 from headwater.hub.files import copies
 from headwater.hub.files import store as files_store
 from headwater.hub.xet import framed, ingest, serving
+from headwater.hub.xet import store as xet_store
 from headwater.hub.xet.errors import BadShard
 from headwater.kernel import Sha256, utcnow
 from tests.clients import keys_of, routes_called, run_client
 from tests.conftest import LiveApp, wait_for
+from tests.servers.faulty import FaultyStore
 from tests.storage import Storage, make_storage
 from tests.xet.making import Body, MadeXorb, grant_of, make_shard
 from tests.xet.test_ingest import plain, publish, send, sha
@@ -206,4 +208,24 @@ def test_copies_go_when_nobody_reads_them_and_before_their_file(published) -> No
         collector.collect(site, now=now + timedelta(days=days))
     assert key not in storage.files_left()
     assert source(storage, digest).signed_url(expires_s=60) is None
+    assert read_all(source(storage, digest)) == plain(one)
+
+
+@pytest.mark.parametrize("kind", ["503", "late_cut"])
+@pytest.mark.parametrize("which", [".idx", ".xorb"])
+def test_a_store_that_fails_in_the_middle_of_a_xorb_leaves_no_row_and_a_retry_does(
+    storage: Storage, shaky: S3Store, faulty: FaultyStore, kind: str, which: str
+) -> None:
+    grant = grant_of(storage, "ada", storage.repo("ada", "m"))
+    one = MadeXorb([os.urandom(50_000) for _ in range(4)])
+    whole, storage.site.blobs = storage.site.blobs, shaky
+    faulty.fail(kind, matches=lambda method, path: method == "PUT" and path.partition("?")[0].endswith(which))
+    with pytest.raises(StoreAway):
+        send(storage, grant, one)
+    assert storage.site.db.read(xet_store.find_xorbs, [one.name]) == {}
+    assert list(shaky.tmp.iterdir()) == []
+    faulty.heal()
+    send(storage, grant, one)
+    digest = publish(storage, grant, (one, 0, 4))
+    storage.site.blobs = whole
     assert read_all(source(storage, digest)) == plain(one)
