@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 
 import headwater
 from headwater import accounts
 from headwater.blobs import BlobStore
-from headwater.db import Database, metadata
+from headwater.blobs.store import blob_key
+from headwater.db import Database, Tx, metadata
 from headwater.db.copying import (
     Change,
     PostgresqlSide,
@@ -36,6 +37,8 @@ from headwater.hub.backup import names
 from headwater.hub.backup.making import COLLECTOR_LOCKS
 from headwater.hub.moving.errors import MoveFailed, MoveIncomplete, MoveTaken, NothingToMove, SiteRuns
 from headwater.hub.moving.objects import ObjectCopier
+from headwater.hub.tables.files import blob
+from headwater.kernel import Sha256
 
 FEW = 500  # changed rows that the last pass may bring
 CATCHING_UP = 6
@@ -114,6 +117,15 @@ def abort(source: Place) -> bool:
         else:
             source.side.end_arrival()
     return True
+
+
+def _list_all(tx: Tx) -> dict[str, int | None]:
+    """What is named, and the plain copies of Xet files, which rows name as well."""
+    copies = select(blob.c.sha256, blob.c.size_bytes, blob.c.copy_generation).where(
+        blob.c.copy_generation.is_not(None), blob.c.state.in_(("live", "condemned"))
+    )
+    found = {blob_key(Sha256(row.sha256), row.copy_generation): row.size_bytes for row in tx.execute(copies)}
+    return names.list_named(tx) | found
 
 
 class _Mover:
@@ -219,7 +231,7 @@ class _Mover:
     # ---- objects
 
     def _named(self) -> dict[str, int | None]:
-        return self.source.db.read(names.list_named)
+        return self.source.db.read(_list_all)
 
     def _objects(self, title: str) -> dict[str, int | None]:
         """Returns what is named by now, all of which has arrived but for what the source itself lacks just now."""
