@@ -26,7 +26,7 @@ from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.lastchanged import forget_last_changed
 from headwater.hub.git.models import BuiltPack
-from headwater.hub.git.packs import PackWriter, read_small_pack
+from headwater.hub.git.packs import PackWriter, copy_small_pack, read_small_pack
 from headwater.hub.git.publish import stored_pack
 from headwater.hub.git.snapshot import Snapshot
 from headwater.hub.placing import placing
@@ -49,21 +49,30 @@ def merge_packs(site: Site, payload: dict[str, Any]) -> None:
     """Job: merge small packs until each is at least twice as large as all smaller ones together; safe to repeat."""
     repo_id = RepoId(payload["repo_id"])
     try:
-        with site.part(GitStore).open(repo_id) as snap:
-            state = site.db.read(store.read_state, repo_id)
+        with site.db.reading() as tx:
+            state = store.read_state(tx, repo_id)
             chosen = choose_packs(state.packs)
-            if len(chosen) < 2 or state.head.prune_epoch != snap.prune_epoch:
+            if len(chosen) < 2:
+                return
+            built = _join_in_memory(site, tx, chosen)
+        if built is not None:
+            _put_in_place(site, repo_id, state.head.prune_epoch, chosen, built)
+            return
+        with site.part(GitStore).open(repo_id) as snap:
+            if state.head.prune_epoch != snap.prune_epoch:
                 return
             with tempfile.TemporaryDirectory(prefix="merge-", dir=site.blobs.tmp) as folder:
-                built = _join_in_memory(site, chosen)
-                if built is None:
-                    names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
-                    built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
+                names = "".join(f"pack-{row.name}.pack\n" for row in chosen)
+                built = _pack_objects(snap, Path(folder), ["--stdin-packs"], names)
                 if built is not None:
-                    with stored_pack(site, repo_id, built) as inline:
-                        site.db.write(_replace, repo_id, snap.prune_epoch, chosen, built, inline, utcnow())
+                    _put_in_place(site, repo_id, snap.prune_epoch, chosen, built)
     except RepositoryNotFound:
         return
+
+
+def _put_in_place(site: Site, repo_id: RepoId, epoch: int, chosen: list[store.PackRow], built: BuiltPack) -> None:
+    with stored_pack(site, repo_id, built) as inline:
+        site.db.write(_replace, repo_id, epoch, chosen, built, inline, utcnow())
 
 
 def choose_packs(packs: Sequence[store.PackRow]) -> list[store.PackRow]:
@@ -76,17 +85,25 @@ def choose_packs(packs: Sequence[store.PackRow]) -> list[store.PackRow]:
     return ordered[:n]
 
 
-def _join_in_memory(site: Site, chosen: Sequence[store.PackRow]) -> BuiltPack | None:
+def _join_in_memory(site: Site, tx: Tx, chosen: Sequence[store.PackRow]) -> BuiltPack | None:
     """One pack of few small ones, without the git program and the files it would need; None when they are too much.
 
     What commits leave behind is joined so most times. Git finds the differences when larger packs are merged.
     """
     if not all(row.is_inline for row in chosen):
         return None
-    bytes_of, left = site.db.read(store.find_pack_bytes, [row.id for row in chosen]), JOINED_BYTES
+    bytes_of, left = store.find_pack_bytes(tx, [row.id for row in chosen]), JOINED_BYTES
     with PackWriter(site.blobs.tmp) as pack:
         for row in chosen:
-            found = read_small_pack(*bytes_of[row.id], left) if row.id in bytes_of else None
+            if row.id not in bytes_of:
+                return None
+            copied = copy_small_pack(*bytes_of[row.id], left)
+            if copied is not None:  # as they are: a third of the work
+                for name, chunk, crc, size in copied:
+                    left -= size
+                    pack.add_copied(name, chunk, crc)
+                continue
+            found = read_small_pack(*bytes_of[row.id], left)
             if found is None:
                 return None
             for oid, (kind, data) in found.items():

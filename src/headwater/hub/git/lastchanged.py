@@ -9,11 +9,12 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.db import insert as insert_or_ignore
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import nodes, objects, store
@@ -30,16 +31,30 @@ if TYPE_CHECKING:
 BATCH_COMMITS = 200
 MAX_WALKED = 20_000
 MAX_HELD_ENTRIES = 200_000
+_AHEAD = (0, 0, 8, 16, 32, 64)  # generations of commits, looked at together with those that are next
 
 _Entries = dict[bytes, tuple[int, bytes]]
 
+_ROOT = prepared(
+    select(last_changed_root.c.commit_oid, last_changed_root.c.node).where(
+        last_changed_root.c.repo_id == bindparam("repo_id"), last_changed_root.c.commit_oid == bindparam("commit_oid")
+    )
+)
 _ROOTS = select(last_changed_root.c.commit_oid, last_changed_root.c.node).where(
     last_changed_root.c.repo_id == bindparam("repo_id"),
     last_changed_root.c.commit_oid.in_(bindparam("commits", expanding=True)),
 )
-_NODES = select(last_changed_node.c.number, last_changed_node.c.whole, last_changed_node.c.data).where(
-    last_changed_node.c.repo_id == bindparam("repo_id"),
-    last_changed_node.c.number.in_(bindparam("numbers", expanding=True)),
+_NODE = prepared(
+    select(last_changed_node.c.whole, last_changed_node.c.data).where(
+        last_changed_node.c.repo_id == bindparam("repo_id"), last_changed_node.c.number == bindparam("number")
+    )
+)
+_INSERT_NODES = prepared(insert(last_changed_node))
+_INSERT_ROOTS = prepared(insert_or_ignore(last_changed_root).on_conflict_do_nothing())
+_NEXT_NUMBER = prepared(
+    select(func.max(last_changed_node.c.number).label("number")).where(
+        last_changed_node.c.repo_id == bindparam("repo_id")
+    )
 )
 
 
@@ -85,6 +100,9 @@ class NodeReader:
 
     def find_roots(self, commits: Iterable[str]) -> dict[str, int]:
         wanted, found = list(commits), {}
+        if len(wanted) == 1:
+            rows = self._read(_rows, _ROOT, {"repo_id": self._repo_id, "commit_oid": wanted[0]})
+            return {row[0]: row[1] for row in rows}
         for at in range(0, len(wanted), 500):
             rows = self._read(_rows, _ROOTS, {"repo_id": self._repo_id, "commits": wanted[at : at + 500]})
             found.update({row[0]: row[1] for row in rows})
@@ -95,7 +113,7 @@ class NodeReader:
         if node is not None:
             self._held.move_to_end(number)
             return node
-        _, whole, data = self._read(_rows, _NODES, {"repo_id": self._repo_id, "numbers": [number]})[0]
+        whole, data = self._read(_rows, _NODE, {"repo_id": self._repo_id, "number": number})[0]
         base = None if whole is None else self.get(whole).content
         node = Node(number, number if whole is None else whole, nodes.decode(data, base))
         self.hold(node)
@@ -124,6 +142,8 @@ class Builder:
         self._repo_id = repo_id
         self._db = site.db
         self._reader = NodeReader(site.db.read, repo_id)
+        self._commit = lru_cache(maxsize=512)(snap.raw_commit)
+        self._entries = lru_cache(maxsize=8)(partial(_entries, snap))  # a commit's folders are its child's parents'
         self._roots: dict[str, int] = {}
         self._next = site.db.read(_next_number, repo_id)
         self._new_nodes: list[dict[str, Any]] = []
@@ -143,15 +163,22 @@ class Builder:
     def _missing(self) -> list[str]:
         """Commits without a root, parents first."""
         parents: dict[str, tuple[CommitId, ...]] = {}
-        level = {oid for oid in self._heads() if oid}
+        level, ahead = {oid for oid in self._heads() if oid}, iter(_AHEAD)
         while level:
-            found = self._reader.find_roots(level)
-            self._roots.update(found)
-            following: set[str] = set()
-            for oid in level - found.keys():
-                parents[oid] = self._snap.raw_commit(oid).parents
-                following.update(p for p in parents[oid] if p not in parents and p not in self._roots)
-            level = following
+            # What lies behind is asked for with it, ever further: a query costs more than reading a few commits in vain.
+            asked: set[str] = set(level)
+            edge: set[str] = asked
+            for _ in range(next(ahead, _AHEAD[-1])):
+                behind: set[str] = {parent for oid in edge for parent in self._commit(oid).parents}
+                edge = behind - asked
+                asked = asked | edge
+            self._roots.update(self._reader.find_roots(asked))
+            while level and level <= asked:
+                following: set[str] = set()
+                for oid in level - self._roots.keys():
+                    parents[oid] = self._commit(oid).parents
+                    following.update(p for p in parents[oid] if p not in parents and p not in self._roots)
+                level = following
         order: list[str] = []
         state: dict[str, bool] = {}
         for start in sorted(parents):
@@ -175,8 +202,8 @@ class Builder:
         return heads
 
     def _build_commit(self, oid: str) -> None:
-        raw = self._snap.raw_commit(oid)
-        parents = [(self._snap.raw_commit(p).tree, self._roots[p]) for p in raw.parents]
+        raw = self._commit(oid)
+        parents = [(self._commit(p).tree, self._roots[p]) for p in raw.parents]
         number = self._build_folder(bytes.fromhex(oid), raw.tree, parents)
         self._roots[oid] = number
         self._new_roots.append({"repo_id": self._repo_id, "commit_oid": oid, "node": number})
@@ -185,9 +212,9 @@ class Builder:
         """The node of one folder; ``parents`` are (tree, node) of the same folder, where it is a folder."""
         if parents and parents[0][0] == tree:
             return parents[0][1]
-        before = [(_entries(self._snap, p_tree), self._get(p_node).content) for p_tree, p_node in parents]
+        before = [(self._entries(p_tree), self._get(p_node).content) for p_tree, p_node in parents]
         content: Content = {}
-        for mode, name, oid in objects.iter_tree(self._snap.raw_tree(tree)):
+        for name, (mode, oid) in self._entries(tree).items():
             for entries, values in before:
                 if entries.get(name) == (mode, oid):
                     content[name] = values[name]
@@ -233,8 +260,7 @@ class Builder:
 
 
 def _next_number(tx: Tx, repo_id: RepoId) -> int:
-    query = select(func.max(last_changed_node.c.number)).where(last_changed_node.c.repo_id == repo_id)
-    return int(tx.execute(query).scalar() or 0) + 1
+    return int(tx.execute(_NEXT_NUMBER, {"repo_id": repo_id}).scalar() or 0) + 1
 
 
 def _insert(
@@ -243,8 +269,8 @@ def _insert(
     if store.read_head(tx, repo_id).prune_epoch != epoch:
         raise RepositoryPruned  # the nodes these build upon are gone; the job is tried again
     if new_nodes:
-        tx.execute(insert(last_changed_node), new_nodes)
-    tx.execute(insert_or_ignore(last_changed_root).on_conflict_do_nothing(), new_roots)
+        tx.execute(_INSERT_NODES, new_nodes)
+    tx.execute(_INSERT_ROOTS, new_roots)
 
 
 def _entries(snap: Snapshot, tree: str) -> _Entries:

@@ -7,6 +7,7 @@ the collector, which merges packs by ``git pack-objects``.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import struct
 import zlib
@@ -64,18 +65,29 @@ class PackWriter:
             return oid
         chunk = _entry_header(kind, len(data)) + zlib.compress(data, self._level)
         self._known.add(oid)
-        self._entries.append((oid, zlib.crc32(chunk), self._at))
-        self._at += len(chunk)
-        self._held += len(chunk)
-        self._chunks.append(chunk)
         self._objects_left -= len(data)
         if self._objects_left < 0:
             self._objects = None
         if self._objects is not None:
             self._objects[oid.hex()] = kind, data
+        self._append(oid, chunk, zlib.crc32(chunk))
+        return oid
+
+    def add_copied(self, oid: bytes, chunk: bytes, crc: int) -> None:
+        """Add an object as it lies in another pack: its header, and its bytes compressed; no difference from others."""
+        if oid in self._known:
+            return
+        self._known.add(oid)
+        self._objects = None
+        self._append(oid, chunk, crc)
+
+    def _append(self, oid: bytes, chunk: bytes, crc: int) -> None:
+        self._entries.append((oid, crc, self._at))
+        self._at += len(chunk)
+        self._held += len(chunk)
+        self._chunks.append(chunk)
         if self._held > SPILL_BYTES:
             self._spill()
-        return oid
 
     def finish(self) -> BuiltPack:
         """The pack and its index. Call once; the writer is empty afterwards."""
@@ -133,10 +145,7 @@ def build_index(entries: list[tuple[bytes, int, int]], pack_trailer: bytes) -> b
     counts = [0] * 256
     for oid, _, _ in entries:
         counts[oid[0]] += 1
-    total, fanout = 0, []
-    for count in counts:
-        total += count
-        fanout.append(total)
+    total, fanout = len(entries), itertools.accumulate(counts)
     large = [offset for _, _, offset in entries if offset >= 1 << 31]
     offsets, n_large = [], 0
     for _, _, offset in entries:
@@ -160,6 +169,26 @@ def build_index(entries: list[tuple[bytes, int, int]], pack_trailer: bytes) -> b
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
+def copy_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> list[tuple[bytes, bytes, int, int]] | None:
+    """Every object of a pack that is in memory, as ``PackWriter.add_copied`` takes it, and its uncompressed size.
+
+    None when one of them is a difference from another, or they are more than ``limit_bytes`` together.
+    """
+    (count,) = struct.unpack_from(">I", idx, 8 + 255 * 4)
+    at = 8 + 1024
+    crcs = struct.unpack_from(f">{count}I", idx, at + 20 * count)
+    offsets = struct.unpack_from(f">{count}I", idx, at + 24 * count)
+    order = sorted(range(count), key=offsets.__getitem__)
+    found = []
+    for n, end in zip(order, [*(offsets[n] for n in order[1:]), len(data) - 20], strict=True):
+        kind, size, _ = _read_entry_header(data, offsets[n])
+        limit_bytes -= size
+        if kind in (6, 7) or limit_bytes < 0:
+            return None
+        found.append((idx[at + 20 * n : at + 20 * n + 20], data[offsets[n] : end], crcs[n], size))
+    return found
+
+
 def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tuple[int, bytes]] | None:
     """Every object of a pack that is in memory, by id; None when they are more than ``limit_bytes`` together."""
     (count,) = struct.unpack_from(">I", idx, 8 + 255 * 4)
@@ -169,8 +198,9 @@ def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tupl
     by_offset: dict[int, tuple[int, bytes]] = {}
     found: dict[str, tuple[int, bytes]] = {}
     name_at = dict(zip(offsets, names, strict=True))
-    for offset in sorted(offsets):
-        entry = _read_entry(data, offset, limit_bytes, by_offset, found)
+    ordered, view = sorted(offsets), memoryview(data)
+    for offset, end in zip(ordered, [*ordered[1:], len(data) - 20], strict=True):
+        entry = _read_entry(view[:end], offset, limit_bytes, by_offset, found)
         if entry is None:
             return None
         limit_bytes -= len(entry[1])
@@ -180,20 +210,26 @@ def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tupl
     return found
 
 
-def _read_entry(
-    data: bytes,
-    offset: int,
-    limit_bytes: int,
-    by_offset: dict[int, tuple[int, bytes]],
-    by_name: dict[str, tuple[int, bytes]],
-) -> tuple[int, bytes] | None:
-    """One object; None when it is too large, or is a difference from one that has not been read yet."""
+def _read_entry_header(data: bytes | memoryview, offset: int) -> tuple[int, int, int]:
+    """An entry's kind, the size of what is compressed in it, and where that (or what it is a difference from) begins."""
     byte = data[offset]
     kind, size, shift, at = byte >> 4 & 7, byte & 15, 4, offset + 1
     while byte & 0x80:
         byte = data[at]
         size |= (byte & 0x7F) << shift
         shift, at = shift + 7, at + 1
+    return kind, size, at
+
+
+def _read_entry(
+    data: memoryview,
+    offset: int,
+    limit_bytes: int,
+    by_offset: dict[int, tuple[int, bytes]],
+    by_name: dict[str, tuple[int, bytes]],
+) -> tuple[int, bytes] | None:
+    """One object of ``data``, which ends with it; None when it is too large, or is a difference from one that has not been read yet."""
+    kind, size, at = _read_entry_header(data, offset)
     base: tuple[int, bytes] | None = None
     if kind == 6:  # a difference from the object so many bytes before
         byte = data[at]
