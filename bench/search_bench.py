@@ -289,8 +289,9 @@ def _add_totals(tx: Tx) -> None:
 
 
 def answer(tx: Tx, actor: Actor, query: Query) -> int:
-    page = search.list_repositories(tx, actor, query)
-    search.summarise(tx, actor, query)
+    found: search.Found = {}
+    page = search.list_repositories(tx, actor, query, found=found)
+    search.summarise(tx, actor, query, found=found)
     return len(orjson.dumps([_shown(item, _PLAIN[MODEL], None, with_model_id=True) for item in page.items]))
 
 

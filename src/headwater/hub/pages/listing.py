@@ -167,8 +167,9 @@ PER_GROUP = 10
 def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
     """One list with its filters; the number of queries does not depend on what is found."""
     query = wanted.query()
-    page = search.list_repositories(tx, actor, query)
-    summary = search.summarise(tx, actor, query, most=PER_GROUP)
+    found: search.Found = {}
+    page = search.list_repositories(tx, actor, query, found=found)
+    summary = search.summarise(tx, actor, query, most=PER_GROUP, found=found)
     total, facets = summary.count, summary.facets
     groups = [
         Group(name, [_tag_choice(wanted, value) for value in facets.get(name, ())])

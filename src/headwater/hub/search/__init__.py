@@ -10,6 +10,7 @@ search.count_download(site, repo_id)             # cheap; flushed in batches
 from headwater.hub.search.downloads import count_download, flush_downloads
 from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.indexing import refresh
+from headwater.hub.search.matching import Found
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
 from headwater.hub.search.service import count_by_facet, count_repositories, list_repositories, summarise, tags_by_type
 from headwater.hub.search.store import downloads_of_all_time
@@ -18,6 +19,7 @@ __all__ = [
     "FACETS",
     "Count",
     "FacetValue",
+    "Found",
     "Listed",
     "Query",
     "Sort",

@@ -30,22 +30,24 @@ class Expression:
     marks: tuple[str, ...]
     may: tuple[str, ...] = ()
     in_names: bool = False
-    found: dict[str, tuple[int, list[int]]] = field(
-        default_factory=dict, compare=False
-    )  # what the database has told of it
+    found: Found = field(default_factory=dict, compare=False, repr=False)
+
+
+Found = dict["Expression", tuple[int, list[int]]]
+"""What the index has told in one transaction: of an expression, how many ranks it was asked for, and those it gave."""
 
 
 def expression_of(
-    query: Query, visible: Visibility, owner_id: int | None, *, in_names: bool = False
+    query: Query, visible: Visibility, owner_id: int | None, found: Found, *, in_names: bool = False
 ) -> Expression | None:
     """What to ask the index; None when the query has neither words nor marks, so that the index would only be in the way.
 
-    ``owner_id`` is the account that ``query.author`` names.
+    ``owner_id`` is the account that ``query.author`` names; in ``found`` the answers are kept, for as long as the transaction lasts.
     """
     terms = terms_of(query.text)
     if query.text.strip() and not terms:
         # Nothing but punctuation was asked for: no document holds it.
-        return Expression((), ("none",))
+        return Expression((), ("none",), found=found)
     if not terms and not query.tags and query.gated is None and query.sdk is None:
         return None
     marks = [documents.mark_of_kind(query.kind), *(documents.mark_of_tag(tag) for tag in query.tags)]
@@ -62,7 +64,7 @@ def expression_of(
             *(documents.mark_of_owner(i) for i in sorted(visible.owner_ids)),
             *(documents.mark_of_repository(i) for i in sorted(visible.repo_ids)),
         )
-    return Expression(tuple(terms), tuple(marks), may, in_names)
+    return Expression(tuple(terms), tuple(marks), may, in_names, found)
 
 
 def to_fts5(expression: Expression) -> str:

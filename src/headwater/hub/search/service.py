@@ -15,15 +15,17 @@ from headwater.hub.cards import get_cards
 from headwater.hub.models import RepoKind
 from headwater.hub.search import store
 from headwater.hub.search.facets import FACETS, facet_of
-from headwater.hub.search.matching import Expression, Visibility, expression_of
+from headwater.hub.search.matching import Expression, Found, Visibility, expression_of
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
 from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
 
 MAX_LIMIT = 1000
 
 
-def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
-    """One page of what ``actor`` may see. At most seven SQL statements, whatever the page's length.
+def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None = None) -> Page[Listed]:
+    """One page of what ``actor`` may see. A constant number of SQL statements, whatever the page's length.
+
+    ``found``: an empty dict, given to ``summarise`` as well in the same transaction, spares it to ask the index again.
 
     Raises:
         BadCursor: the cursor is not of this list.
@@ -35,7 +37,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query) -> Page[Listed]:
         owner_id = store.find_owner(tx, query.author)
         if owner_id is None:
             return Page([])
-    expression = expression_of(query, visible, owner_id)
+    expression = expression_of(query, visible, owner_id, {} if found is None else found)
     sort = query.effective_sort
     if sort is Sort.RELEVANCE and expression is not None:
         return _by_relevance(tx, query, visible, owner_id, expression, limit)
@@ -67,7 +69,7 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
     owner_id = store.find_owner(tx, query.author) if query.author else None
     if query.author and owner_id is None:
         return Count(0)
-    expression = expression_of(query, visible, owner_id)
+    expression = expression_of(query, visible, owner_id, {})
     most = store.COUNTED + 1
     if expression is None:
         n = store.count_rows(tx, store.candidates_of(tx, query, expression, owner_id), query, visible, owner_id, most)
@@ -83,13 +85,13 @@ def count_by_facet(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> dic
     return summarise(tx, actor, query, most=most).facets
 
 
-def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12) -> Summary:
+def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12, found: Found | None = None) -> Summary:
     """What stands beside a page of the list: the count and the facets, for hardly more than the facets alone."""
     visible = _visibility(tx, actor)
     owner_id = store.find_owner(tx, query.author) if query.author else None
     if query.author and owner_id is None:
         return Summary(Count(0), {})
-    expression = expression_of(query, visible, owner_id)
+    expression = expression_of(query, visible, owner_id, {} if found is None else found)
     if expression is not None:
         carried = store.facets_of_matches(tx, expression, query)
     elif owner_id is not None or query.has_bounds:
@@ -162,7 +164,7 @@ def _by_relevance(
         offset = position[1]
         if not isinstance(offset, int) or not 0 <= offset <= store.RANKED:
             raise BadCursor
-    in_names = expression_of(query, visible, owner_id, in_names=True) or expression
+    in_names = expression_of(query, visible, owner_id, expression.found, in_names=True) or expression
     ranks = store.ranked_matches(tx, expression, in_names, query if query.has_bounds else None)
     chosen = ranks[offset : offset + limit]
     ids = store.repos_of_ranks(tx, chosen)

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from headwater.accounts.tables import account
 from headwater.db import Tx
 from headwater.hub.models import RepoKind
-from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5
+from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5, to_tsquery
 from headwater.hub.search.models import Query, Sort
 from headwater.hub.search.tiers import first_ranks
 from headwater.hub.tables.cards import card
@@ -65,18 +65,22 @@ def find_owner(tx: Tx, name: str) -> int | None:
 
 def count_matches(tx: Tx, expression: Expression, limit: int) -> int:
     """How many documents match, at most ``limit``."""
-    if tx.dialect != "sqlite":
-        return len(first_ranks(tx, expression, limit))
-    source, values = _matches(expression)
-    found: int = tx.execute(
-        text(f"select count(*) from (select 1 from {source} limit :limit) as hits"), {**values, "limit": limit}
-    ).scalar()
-    return found
+    return len(_best(tx, expression, limit))
 
 
-def _matches(expression: Expression) -> tuple[str, dict[str, str]]:
-    """What follows FROM to read SQLite's index for an expression, and the values it names."""
-    return "search_index where search_index match :match", {"match": to_fts5(expression)}
+def _best(tx: Tx, expression: Expression, limit: int) -> list[int]:
+    """Ranks of the best known ``limit`` documents that match, in order; asked of the database once, however often it is called."""
+    asked_for, ranks = expression.found.get(expression, (0, []))
+    if asked_for < limit and len(ranks) == asked_for:
+        if tx.dialect == "sqlite":
+            statement = text(
+                "select rowid from search_index where search_index match :match order by rowid limit :limit"
+            )
+            ranks = list(tx.execute(statement, {"match": to_fts5(expression), "limit": limit}).scalars().all())
+        else:
+            ranks = first_ranks(tx, to_tsquery(expression), limit)
+        expression.found[expression] = limit, ranks
+    return ranks[:limit]
 
 
 def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds: Query | None = None) -> list[int]:
@@ -92,23 +96,18 @@ def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds:
 
 
 def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[int]:
-    if bounds is None and tx.dialect != "sqlite":
-        return first_ranks(tx, expression, RANKED)
     if bounds is None:
-        source, values = _matches(expression)
-        statement = f"select rowid from {source} order by rowid limit {RANKED}"
-        return list(tx.execute(text(statement), values).scalars().all())
+        return _best(tx, expression, COUNTED + 1)[:RANKED]
     matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
     return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars().all())
 
 
 def _matching(tx: Tx, expression: Expression, limit: int) -> ColumnElement[bool]:
     """Entries whose document matches: the best known ``limit`` of them."""
+    ranks = _best(tx, expression, limit)
     if tx.dialect != "sqlite":
-        return search_entry.c.rank == any_(bindparam("ranks", first_ranks(tx, expression, limit), ARRAY(BigInteger)))
-    source, values = _matches(expression)
-    ranks = f"search_entry.rank in (select rowid from {source} order by rowid limit {limit})"
-    return text(ranks).bindparams(**values)  # type: ignore[return-value]
+        return search_entry.c.rank == any_(bindparam("ranks", ranks, ARRAY(BigInteger)))
+    return text("search_entry.rank in (select value from json_each(:ranks))").bindparams(ranks=str(ranks))  # type: ignore[return-value]
 
 
 def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:

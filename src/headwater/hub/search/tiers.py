@@ -9,19 +9,12 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from headwater.db import Tx
-from headwater.hub.search.matching import Expression, TsQuery, to_tsquery
+from headwater.hub.search.matching import TsQuery
 from headwater.hub.tables.search import RANK_TIERS
 
 
-def first_ranks(tx: Tx, expression: Expression, limit: int) -> list[int]:
-    """Ranks of the best known ``limit`` documents that match, in order; asked once an expression, however often it is called."""
-    known = expression.found.get("ranks")
-    if known is None or len(known[1]) >= known[0] < limit:
-        known = expression.found["ranks"] = (limit, _first_ranks(tx, to_tsquery(expression), limit))
-    return known[1][:limit]
-
-
-def _first_ranks(tx: Tx, asked: TsQuery, limit: int) -> list[int]:
+def first_ranks(tx: Tx, asked: TsQuery, limit: int) -> list[int]:
+    """Ranks of the best known ``limit`` documents that match, in order."""
     found: list[int] = []
     phrases = "" if asked.phrases is None else f" and {asked.phrases}"
     last = len(RANK_TIERS)
