@@ -5,7 +5,7 @@ DATA ?= data
 PYTEST_ARGS ?= -n 2
 PATHS := src tests tools bench
 
-.PHONY: up down status test test-growth check format docs constraints bench scale help
+.PHONY: up down status test test-growth check format docs constraints bench bench-growth scale help
 
 up: ## install, and start the platform in the background on http://127.0.0.1:7860 (PORT=, HOST=, DATA= to differ)
 	@tools/setup.sh up
@@ -50,6 +50,10 @@ docs: ## write the generated documents
 bench: ## measure, side by side with what else could do the same; prints ratios
 	@tools/setup.sh bench
 	$(BIN)/python -m bench
+
+bench-growth: ## more workers, a storm of clones, twenty minutes of mixed load; about an hour and a half, on PostgreSQL and an S3 store, too
+	@tools/setup.sh bench
+	$(BIN)/python -m bench.growth
 
 scale: ## the same over sites of 10,000 to a million repositories, on both databases; about two hours, and 30 GB in TMPDIR
 	@tools/setup.sh test

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 GB = 10**9
@@ -119,37 +120,50 @@ def cli(*args: str, data: Path, stdin: str | None = None) -> str:
 
 
 @contextmanager
-def headwater(folder: Path) -> Iterator[Headwater]:
-    """Start a site with default workers and a user ``ada``; end it afterwards."""
+def serving(folder: Path, *options: str) -> Iterator[Headwater]:
+    """Start a site, or what an earlier start left of it, with these flags of ``headwater up``; end it afterwards."""
     data = folder / "data"
     process = subprocess.Popen(
-        [sys.executable, "-m", "headwater", "up", "--data", str(data), "--port", "0"],
-        stdout=(folder / "headwater.log").open("wb"),
+        [sys.executable, "-m", "headwater", "up", "--data", str(data), "--port", "0", *options],
+        stdout=(folder / "headwater.log").open("ab"),
         stderr=subprocess.STDOUT,
     )
     try:
-        deadline = time.monotonic() + 30
-        while not (data / "server.json").exists():
+        facts: dict[str, Any] = {}
+        deadline = time.monotonic() + 60
+        while facts.get("pid") != process.pid:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise RuntimeError((folder / "headwater.log").read_text())
             time.sleep(0.02)
-        facts = json.loads((data / "server.json").read_text())
-        site = Headwater(url=facts["url"], pid=facts["pid"], data=data)
-        cli("user", "create", "ada", "--admin", "--password-stdin", data=data, stdin="a long pass phrase 47\n")
-        made = cli("token", "create", "--user", "ada", "--scope", "admin", "--json", data=data)
-        site.token = json.loads(made)["token"]
-        site.env = dict(
-            os.environ,
-            HF_ENDPOINT=site.url,
-            HF_TOKEN=site.token,
-            HF_HOME=str(folder / "hf"),
-            HF_HUB_DISABLE_TELEMETRY="1",
-            HF_HUB_DISABLE_PROGRESS_BARS="1",
-        )
-        yield site
+            if (data / "server.json").exists():
+                facts = json.loads((data / "server.json").read_text())
+        yield Headwater(url=facts["url"], pid=facts["pid"], data=data)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+def sign_up(site: Headwater, folder: Path) -> None:
+    """Make the user ``ada`` with a token, and the environment of her clients."""
+    cli("user", "create", "ada", "--admin", "--password-stdin", data=site.data, stdin="a long pass phrase 47\n")
+    made = cli("token", "create", "--user", "ada", "--scope", "admin", "--json", data=site.data)
+    site.token = json.loads(made)["token"]
+    site.env = dict(
+        os.environ,
+        HF_ENDPOINT=site.url,
+        HF_TOKEN=site.token,
+        HF_HOME=str(folder / "hf"),
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+    )
+
+
+@contextmanager
+def headwater(folder: Path) -> Iterator[Headwater]:
+    """Start a site with default workers and a user ``ada``; end it afterwards."""
+    with serving(folder) as site:
+        sign_up(site, folder)
+        yield site
 
 
 @contextmanager
