@@ -29,6 +29,7 @@ def public_names(tx: Tx, wanted: Collection[tuple[RepoKind, str]]) -> set[tuple[
         select(repository_name.c.kind, repository_name.c.name_key)
         .join(repository, repository.c.id == repository_name.c.repo_id)
         .where(
+            repository_name.c.kind.in_({kind for kind, _ in keys}),  # the key begins with it
             repository_name.c.name_key.in_({key for _, key in keys}),
             repository_name.c.state != "deleted",
             repository.c.is_private.is_(False),
