@@ -36,7 +36,9 @@ _log = logging.getLogger("headwater.db")
 class Tx:
     """An open transaction: the connection, and what to do once it is on disk."""
 
-    __slots__ = ("_after_commit", "_raw", "conn", "dialect", "writable")
+    __slots__ = ("_after_commit", "_raw", "conn", "dialect", "held", "writable")
+
+    held: Any  # what the database lets go of at the end
 
     def __init__(self, conn: Connection, raw: Any, dialect: Dialect, *, writable: bool) -> None:
         self.conn = conn
@@ -90,8 +92,16 @@ class Database(ABC):
         return getattr(self._local, "writes", False)
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[Tx]:
+    def _begin_read(self) -> Tx:
         """A snapshot of its own."""
+
+    @abstractmethod
+    def _end_read(self, tx: Tx) -> None:
+        """Let go of it."""
+
+    def _meant(self, exc: Exception) -> Exception:
+        """What an error of the driver means to a caller."""
+        return exc
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -102,15 +112,18 @@ class Database(ABC):
             return
         span, started = metrics.begin("db.read"), perf_counter()
         try:
-            with self._reading() as tx:
-                self._local.tx = tx
-                try:
-                    yield tx
-                finally:
-                    self._local.tx = None
+            tx = self._local.tx = self._begin_read()
+            try:
+                yield tx
+            finally:
+                self._local.tx = None
+                self._end_read(tx)
         except Exception as exc:
             metrics.count_error(exc)
-            raise
+            meant = self._meant(exc)
+            if meant is exc:
+                raise
+            raise meant from exc
         finally:
             metrics.end(metrics.READ, started, span)
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import psycopg
@@ -156,11 +157,10 @@ def _adapters() -> AdaptersMap:
 
 
 class _Psycopg(Driver):
-    def read(self, connection: Any, sql: str, values: list[Any]) -> tuple[list[Any], int]:
-        cursor = connection.execute(sql, values, prepare=True)
-        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+    def execute_on(self) -> Callable[[Any, str, list[Any]], Any]:
+        return partial(psycopg.Connection.execute, prepare=True)
 
-    def read_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
+    def run_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
         with connection.cursor() as cursor:
             cursor.executemany(sql, values)
             found: int = cursor.rowcount
@@ -376,28 +376,43 @@ class PostgresqlDatabase(Database):
 
     # ---- reading and writing
 
+    def _take(self, *, beyond: bool = False) -> _Link:
+        """A connection from the pool for this thread. If it has one already it goes beyond the bound."""
+        depth = getattr(self._local, "depth", 0)
+        link = self._pool.take(beyond=beyond or depth > 0)
+        self._local.depth = depth + 1
+        return link
+
+    def _give(self, link: _Link) -> None:
+        self._local.depth -= 1
+        link.roll_back()
+        self._pool.give(link)
+
     @contextmanager
     def _link(self, *, beyond: bool = False) -> Iterator[_Link]:
-        """A connection from the pool for the block. A thread that has one already goes beyond the bound."""
-        local = self._local
-        depth = getattr(local, "depth", 0)
-        link = self._pool.take(beyond=beyond or depth > 0)
-        local.depth = depth + 1
+        """A connection for the block."""
+        link = self._take(beyond=beyond)
         try:
             yield link
         finally:
-            local.depth = depth
-            link.roll_back()
-            self._pool.give(link)
+            self._give(link)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Tx]:
-        with self._link() as link:
-            try:
-                link.run(_READ)
-                yield Tx(link.conn, link.raw, "postgresql", writable=False)
-            except (DBAPIError, psycopg.Error) as exc:
-                self._raise(exc)
+    def _begin_read(self) -> Tx:
+        link = self._take()
+        try:
+            link.run(_READ)
+        except BaseException:
+            self._give(link)
+            raise
+        tx = Tx(link.conn, link.raw, "postgresql", writable=False)
+        tx.held = link
+        return tx
+
+    def _end_read(self, tx: Tx) -> None:
+        self._give(tx.held)
+
+    def _meant(self, exc: Exception) -> Exception:
+        return self._refusal_for_anyone(exc) or exc
 
     def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
         local = self._local

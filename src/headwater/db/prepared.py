@@ -36,12 +36,11 @@ class Driver:
         """A driver's error as SQLAlchemy raises it."""
         return DBAPIError.instance(sql, None, exc, self.error, dialect=self.dialect)
 
-    def read(self, connection: Any, sql: str, values: list[Any]) -> tuple[list[Any], int]:
-        """Run one statement; its rows (none where it gives none), and how many it touched."""
-        cursor = connection.execute(sql, values)
-        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+    def execute_on(self) -> Callable[[Any, str, list[Any]], Any]:
+        """The driver's own function that runs one statement on a connection and gives a cursor."""
+        return sqlite3.Connection.execute
 
-    def read_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
+    def run_many(self, connection: Any, sql: str, values: list[list[Any]]) -> int:
         """Run one statement for each of several lists of values; how many rows it touched in all."""
         found: int = connection.executemany(sql, values).rowcount
         return found
@@ -91,23 +90,22 @@ class Prepared:
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
-        self._texts: dict[tuple[str, tuple[str, ...]], _Text] = {}
+        self._texts: dict[str, dict[tuple[str, ...], _Text]] = {"sqlite": {}, "postgresql": {}}
 
     def run(self, dialect: str, connection: Any, values: Values | Sequence[Values] | None = None) -> Rows:
         several = not (values is None or isinstance(values, Mapping))
         given: Sequence[Values] = values if several else [values or {}]  # type: ignore[assignment, list-item]
         keys = tuple(given[0])
-        text = self._texts.get((dialect, keys))
+        text = self._texts[dialect].get(keys)
         if text is None:
-            text = self._texts[dialect, keys] = _Text(self._statement, keys, _driver(dialect))
-        driver = text.driver
+            text = self._texts[dialect][keys] = _Text(self._statement, keys, _driver(dialect))
         try:
             if several:
-                return Rows([], driver.read_many(connection, text.sql, [text.bind(each) for each in given]))
-            rows, rowcount = driver.read(connection, text.sql, text.bind(given[0]))
-            return Rows(text.read(rows) if text.columns else [], rowcount)
-        except driver.error as exc:
-            raise driver.translated(exc, text.sql) from exc
+                return Rows([], text.driver.run_many(connection, text.sql, [text.bind(each) for each in given]))
+            cursor = text.execute(connection, text.sql, text.bind(given[0]))
+            return Rows(text.read(cursor.fetchall()), cursor.rowcount) if text.columns else Rows([], cursor.rowcount)
+        except text.driver.error as exc:
+            raise text.driver.translated(exc, text.sql) from exc
 
 
 def prepared(statement: Any) -> Prepared:
@@ -120,6 +118,7 @@ class _Text:
 
     def __init__(self, statement: Any, keys: tuple[str, ...], driver: Driver) -> None:
         self.driver = driver
+        self.execute = driver.execute_on()
         dialect = driver.dialect
         compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(keys) or None)
         self.sql = str(compiled)

@@ -60,14 +60,13 @@ class SqliteDatabase(Database):
             upgrade_schema(conn)
             conn.exec_driver_sql("COMMIT")
 
-    @contextmanager
-    def _reading(self) -> Iterator[Tx]:
+    def _begin_read(self) -> Tx:
         conn, raw = self._reader()
         _run(raw, "BEGIN")
-        try:
-            yield Tx(conn, raw, "sqlite", writable=False)
-        finally:
-            _run(raw, "ROLLBACK")
+        return Tx(conn, raw, "sqlite", writable=False)
+
+    def _end_read(self, tx: Tx) -> None:
+        _run(tx._raw, "ROLLBACK")  # noqa: SLF001 -- a transaction is the database's own
 
     def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
         if not self._waiting.empty() or not self._turn.acquire(blocking=False):
