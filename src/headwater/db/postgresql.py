@@ -61,6 +61,7 @@ CONNECT_TIMEOUT_S = 5
 POOL_WAIT_S = 10.0
 STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 15
+HOLDING_TIMEOUT_S = 60  # for a named lock; a sweep that holds one may wait for a slow store
 IDLE_IN_TRANSACTION_S = 120
 MAX_IDLE_S = 600.0
 # A host that loses its power says no farewell: its locks are free once the server has noticed, about 25 s later.
@@ -256,6 +257,12 @@ class _Pool:
         except BaseException:
             self._give_back(None)
             raise
+
+    def set_apart(self, n: int) -> None:
+        """``n`` more connections hold named locks: those stand for as long as others work, so they fill no bound."""
+        with self._changed:
+            self._n_out -= n
+            self._changed.notify()
 
     def _count(self) -> None:
         metrics.POOL_USED.set(self._n_out)
@@ -542,8 +549,11 @@ class PostgresqlDatabase(Database):
         key = _lock_key(f"held-{name}")
         how, held = "" if exclusive else "_shared", True
         link = self._pool.take(beyond=True)
+        self._pool.set_apart(1)
         try:
-            link.run(b"SET statement_timeout = 0; SET lock_timeout = 0")
+            # Whoever upgrades the schema may be long about it; nobody else is.
+            patience_s = 0 if name == "schema" else HOLDING_TIMEOUT_S
+            link.run(f"SET statement_timeout = 0; SET lock_timeout = '{patience_s}s'".encode())
             if wait:
                 link.run(f"SELECT pg_advisory_lock{how}({key})".encode())
             else:
@@ -559,6 +569,7 @@ class PostgresqlDatabase(Database):
             link.close()  # and with it the lock
             raise
         finally:
+            self._pool.set_apart(-1)
             self._pool.give(link)
 
     def close(self) -> None:
@@ -599,7 +610,7 @@ class PostgresqlDatabase(Database):
         if state == "57014":
             return DatabaseBusy(f"a statement took longer than {STATEMENT_TIMEOUT_S} s")
         if state == "55P03":
-            return DatabaseBusy(f"a lock was not to be had within {LOCK_TIMEOUT_S} s")
+            return DatabaseBusy("a lock was not to be had in time")
         if state == "53300" or "too many clients" in said[-1] or "remaining connection slots" in said[-1]:
             return DatabaseBusy("the server takes no more connections")
         if state.startswith(("08", "57P")) or state in ("25006", "25P03"):

@@ -88,9 +88,20 @@ def find_due(tx: Tx, now: datetime, kinds: Collection[str]) -> bool:
 @row_locked
 def claim(tx: Tx, now: datetime, kinds: Collection[str]) -> Job | None:
     """Take the job of these kinds that has been due longest, or one whose worker died, under a lease."""
-    row = tx.execute(_find_due(tuple(kinds), to_claim=True), {"now": now}).first()
-    if row is None:
-        return None
+    while True:
+        row = tx.execute(_find_due(tuple(kinds), to_claim=True), {"now": now}).first()
+        if row is None:
+            return None
+        if row.attempts < MAX_ATTEMPTS:
+            break
+        # Its worker died every time: one job must not take every worker with it for ever.
+        tx.execute(
+            update(job)
+            .where(job.c.id == row.id)
+            .values(
+                state="failed", lease_until=None, finished_at=now, last_error="Its worker ended each time it was tried."
+            )
+        )
     until = now + timedelta(seconds=LEASE_S)
     tx.execute(_CLAIM, {"job_id": row.id, "attempt": row.attempts + 1, "until": until})
     return Job(JobId(row.id), row.kind, row.payload, row.attempts + 1)

@@ -30,3 +30,4 @@ def renewing(renew: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        keeper.join()  # a renewal under way would otherwise come after the end, and hold what was given back

@@ -78,6 +78,11 @@ _LOCK = prepared(
     .with_for_update()  # says nothing to SQLite, whose write transactions are one at a time
 )
 _INSERT_PACK = prepared(insert_or_ignore(pack).on_conflict_do_nothing().returning(pack.c.id))
+_FIND_PACK = prepared(
+    select(pack.c.id).where(
+        pack.c.repo_id == bindparam("for_repo"), pack.c.name == bindparam("for_name"), pack.c.retired_at.is_(None)
+    )
+)
 _REVIVE_PACK = prepared(
     update(pack)
     .where(
@@ -172,10 +177,16 @@ def insert_pack(
         "is_inline": inline is not None,
         "created_at": now,
     }
+    named = {"for_repo": repo_id, "for_name": name}
     pack_id: int | None = tx.execute(_INSERT_PACK, values).scalar()
-    if pack_id is None:
-        revived = tx.execute(_REVIVE_PACK, {"for_repo": repo_id, "for_name": name}).scalar()
-        return None, revived or 0
+    while pack_id is None:
+        revived = tx.execute(_REVIVE_PACK, named).scalar()
+        if revived is not None:
+            return None, revived
+        if tx.execute(_FIND_PACK, named).first() is not None:
+            return None, 0
+        # Retired when the insert met it, and deleted by the collector since: beside others each statement looks anew.
+        pack_id = tx.execute(_INSERT_PACK, values).scalar()
     if inline is not None:
         tx.execute(_INSERT_BYTES, {"pack_id": pack_id, "pack": inline[0], "idx": inline[1]})
     return pack_id, size_bytes

@@ -346,7 +346,11 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
         return claimed
     given = _read_parts(parts)
     if generation:
-        _complete_in_store(site, grant, claimed, size_bytes, upload_id, count, generation, given)
+        # One at a time: a second one could put other parts together after the first has read back what lay there.
+        stripe = hashlib.sha256(upload_id.encode()).hexdigest()[:2]
+        with site.db.holding(f"lfs-{stripe}", exclusive=True):
+            if not site.db.read(_is_here, grant, claimed):
+                _complete_in_store(site, grant, claimed, size_bytes, upload_id, count, generation, given)
         return claimed
     _require_parts(site, upload_id, count, given)
     path = _parts_path(site, upload_id)
@@ -391,6 +395,10 @@ def _complete_in_store(
     if word not in ("", "NoSuchUpload"):
         raise PartsMissing
     try:  # no such upload: completed by an earlier try of the same request, or given up
+        there = site.blobs.size_of(key)
+        if there is not None and there != size_bytes:  # known before a byte of it is read
+            site.blobs.delete(key)
+            raise SizeMismatch(size_bytes, there)
         found, total = site.blobs.digest_of(key)
     except FileNotFoundError as exc:
         raise PartsMissing from exc
