@@ -152,7 +152,7 @@ def list_few(
     limit: int,
 ) -> list[Row[Any]]:
     """All candidates are fewer than ``FEW``: look at each, sort, and only then read the rows of the page."""
-    wanted = _rows(query, visible, owner_id, by_ids=_is_blind(tx)).where(repository.c.id.in_(candidates))
+    wanted = _rows(query, visible, owner_id, by_ids=_is_blind(tx, owner_id)).where(repository.c.id.in_(candidates))
     first = _ordered(wanted.with_only_columns(repository.c.id), query.effective_sort, after, limit, by_index=False)
     key = SORT_KEYS[query.effective_sort]
     rows = tx.execute(select(repository).where(repository.c.id.in_(first)))
@@ -205,7 +205,7 @@ def count_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None, limit: int
 ) -> int:
     """Of a query without words and marks."""
-    statement: Select[Any] = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx))
+    statement: Select[Any] = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx, owner_id))
     statement = statement.with_only_columns(literal_column("1"))
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
@@ -225,7 +225,7 @@ def facets_of_rows(
     tx: Tx, candidates: Select[Any] | None, query: Query, visible: Visibility, owner_id: int | None
 ) -> list[str]:
     """The same for a query without words and marks: of ``COUNTED`` + 1 of its rows."""
-    statement = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx))
+    statement = _rows(query, visible, owner_id, by_ids=candidates is not None and _is_blind(tx, owner_id))
     statement = statement.with_only_columns(repository.c.id).limit(COUNTED + 1)
     if candidates is not None:
         statement = statement.where(repository.c.id.in_(candidates))
@@ -304,9 +304,11 @@ def _rows(query: Query, visible: Visibility, owner_id: int | None, *, by_ids: bo
     return statement
 
 
-def _is_blind(tx: Tx) -> bool:
-    """Whether the planner knows nothing of how many rows there are: SQLite, which is never told (``ANALYZE``)."""
-    return tx.dialect == "sqlite"
+def _is_blind(tx: Tx, owner_id: int | None = None) -> bool:
+    """Whether the planner knows nothing of how many rows there are: SQLite, which is never told (``ANALYZE``). PostgreSQL is, but would
+    rather read the whole index of an order, since it has the owner too, than an owner's few rows.
+    """
+    return tx.dialect == "sqlite" or owner_id is not None
 
 
 def _size_bounds(table: Table, query: Query) -> list[ColumnElement[bool]]:
