@@ -34,21 +34,13 @@ def _of_database(name: str, runs: list[dict[str, Any]]) -> str:
     sizes = [run["n"] for run in runs]
     own = "the application's" if name == "SQLite" else "the application's and the database's"
     head = f"\n**{name}, inside one process**: milliseconds of processor time ({own}), p50 / p99; statements; growth of p50 from the first size to the last.\n\n"
-    return "".join(
-        [
-            head,
-            _table(runs, "inside", sizes, "cpu_p50_ms", "cpu_p99_ms"),
-            f"\n**{name}, over HTTP, one client**: milliseconds of processor time of the whole server, p50 / p99, and wall p50 / p99 in brackets.\n\n",
-            _table(
-                [run for run in runs if run["outside"]],
-                "outside",
-                [run["n"] for run in runs if run["outside"]],
-                "cpu_p50_ms",
-                "cpu_p99_ms",
-                wall=True,
-            ),
-        ]
-    )
+    parts = [head, _table(runs, "inside", sizes, "cpu_p50_ms", "cpu_p99_ms")]
+    served = [run for run in runs if run["outside"]]
+    if served:
+        text = "milliseconds of processor time of the whole server, p50 / p99, and wall p50 / p99 in brackets"
+        parts.append(f"\n**{name}, over HTTP, one client**: {text}.\n\n")
+        parts.append(_table(served, "outside", [run["n"] for run in served], "cpu_p50_ms", "cpu_p99_ms", wall=True))
+    return "".join(parts)
 
 
 def _table(runs: list[dict[str, Any]], side: str, sizes: list[int], p50: str, p99: str, *, wall: bool = False) -> str:
