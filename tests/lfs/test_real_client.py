@@ -68,7 +68,7 @@ def test_a_file_in_parts(new_app, tmp_path: Path) -> None:
     assert called.count("PUT /lfs/parts/{link}") == (0 if ON_GROWTH else 4)  # to a store they go straight
     assert "POST /lfs/uploads/{link}" in called
     assert httpx.get(f"{app.url}/ada/parts/resolve/main/w.bin", follow_redirects=True).content == data
-    assert not list((app.data / "blobs/tmp").iterdir())
+    assert not [left for tmp in app.data.rglob("tmp") for left in tmp.iterdir()]
 
 
 def test_what_is_here_already_is_not_asked_for(live_app: LiveApp) -> None:

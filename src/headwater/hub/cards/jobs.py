@@ -103,7 +103,7 @@ def _write(
     store.change_files(tx, repo.id, put, gone)
     card = replace(card, n_files=store.count_files(tx, repo.id), used_storage_bytes=used)
     store.put_card(tx, repo.id, repo.kind, card, now=now)
-    values: dict[str, Any] = {"size_bytes": used}
+    values: dict[str, Any] = {"size_bytes": store.packed_storage(tx, repo.id)}
     if repo.kind is RepoKind.SPACE and card.data.get("sdk") in SDKS:
         values["sdk"] = card.data["sdk"]
     tx.execute(update(repository).where(repository.c.id == repo.id).values(**values))

@@ -151,12 +151,17 @@ def used_storage(tx: Tx, repo_id: RepoId) -> int:
             )
         )
     ).scalar()
+    return int(large) + packed_storage(tx, repo_id)
+
+
+def packed_storage(tx: Tx, repo_id: RepoId) -> int:
+    """Bytes of its packs alone: what ``repository.size_bytes`` holds."""
     packs = tx.execute(
         select(func.coalesce(func.sum(pack.c.size_bytes), 0)).where(
             pack.c.repo_id == repo_id, pack.c.retired_at.is_(None)
         )
     ).scalar()
-    return int(large) + int(packs)
+    return int(packs)
 
 
 def _to_card(row: Row[Any], text: str) -> Card:
