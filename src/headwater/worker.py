@@ -26,10 +26,10 @@ LOOK_S = 15.0  # for turns that have come, and at the clock
 log = structlog.get_logger("headwater.worker")
 
 
-def lanes(site: Site) -> list[dict[str, Handler]]:
+def lanes(*, with_store: bool) -> list[dict[str, Handler]]:
     """Handlers by kind of job, one dictionary a lane: what waits for others' servers holds up nothing else."""
     found = [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
-    return [*found, dict(hub_jobs.STORE_HANDLERS)] if site.blobs.is_remote else found
+    return [*found, dict(hub_jobs.STORE_HANDLERS)] if with_store else found
 
 
 def run(site: Site, stop: threading.Event, number: int = 1) -> None:
@@ -40,7 +40,7 @@ def run(site: Site, stop: threading.Event, number: int = 1) -> None:
     clock = _Clock(site)
     threads = [threading.Thread(target=_run_for_the_host, args=(site, stop), name="upkeep", daemon=True)] * (number < 2)
     if number:
-        first, *others = [Runner(site.db, lane, site) for lane in lanes(site)]
+        first, *others = [Runner(site.db, lane, site) for lane in lanes(with_store=site.blobs.is_remote)]
         threads.append(threading.Thread(target=_run_turns, args=(site, stop, clock), name="turns", daemon=True))
         for lane in others:
             kwargs = {"may_work": clock.is_right}

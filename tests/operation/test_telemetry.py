@@ -74,7 +74,7 @@ def test_a_receiver_that_is_away_hinders_nothing(new_app):
 
 def test_without_an_endpoint_nothing_of_it_is_imported():
     code = (
-        "import sys, headwater.server as s; s._preload(); from headwater.worker import lanes; lanes();"
+        "import sys, headwater.server as s; s._preload(); from headwater.worker import lanes; lanes(with_store=True);"
         "print([m for m in sys.modules if m.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean_env())

@@ -229,7 +229,7 @@ def test_the_commands_base_imports_little():
 
 def test_the_server_never_imports_what_only_rare_acts_need():
     script = (
-        "import sys; from headwater import server, worker; server._preload(); worker.lanes();"
+        "import sys; from headwater import server, worker; server._preload(); worker.lanes(with_store=True);"
         "print(' '.join(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
