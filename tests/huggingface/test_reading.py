@@ -159,7 +159,9 @@ def test_head_carries_what_the_cache_needs(live_app, repo):
     answer = get(live_app, f"/{repo}/resolve/main/weights.bin", method="HEAD")
     assert answer.headers["x-repo-commit"] == api.repo_info(repo).sha
     assert answer.headers["etag"] == answer.headers["x-linked-etag"] == f'"{sha}"'
-    assert answer.headers["content-length"] == answer.headers["x-linked-size"] == str(len(LARGE))
+    assert answer.headers["x-linked-size"] == str(len(LARGE))
+    if answer.status_code != 302:  # once a store has it as it is, the answer is where to ask
+        assert answer.headers["content-length"] == str(len(LARGE))
     small = get(live_app, f"/{repo}/resolve/main/config.json", method="HEAD")
     data = b'{"model_type": "llama"}'
     blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
