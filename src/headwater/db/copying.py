@@ -352,7 +352,7 @@ class PostgresqlSide(Side):
     def begin_arrival(self, move: dict[str, Any], tables: Sequence[Table]) -> None:
         from sqlalchemy.schema import DropConstraint
 
-        from headwater.db.postgresql import DRIVER
+        from headwater.db.psycopg_dialect import DRIVER
 
         with self._raw.transaction():
             self.note_move(move)
@@ -364,7 +364,7 @@ class PostgresqlSide(Side):
     def make_whole(self, tables: Sequence[Table], numbers: dict[str, int]) -> None:
         from sqlalchemy.schema import AddConstraint
 
-        from headwater.db.postgresql import DRIVER
+        from headwater.db.psycopg_dialect import DRIVER
 
         try:
             with self._raw.transaction():

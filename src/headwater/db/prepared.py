@@ -53,7 +53,7 @@ SQLITE = Driver(SQLiteDialect(paramstyle="qmark"), sqlite3.Error)
 def _driver(name: str) -> Driver:
     if name == "sqlite":
         return SQLITE
-    from headwater.db.postgresql import DRIVER
+    from headwater.db.psycopg_dialect import DRIVER
 
     return DRIVER
 
