@@ -12,13 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headwater.accounts.errors import CodeNotFound, TooManyCodes
-from headwater.accounts.service import devices
+from headwater.accounts.errors import CodeNotFound, TooManyAttempts, TooManyCodes
+from headwater.accounts.service import devices, people, sessions
 from headwater.kernel import ANONYMOUS, utcnow
 from tests.accounts.test_pages import Reader
 from tests.conftest import wait_for
 
 HF = Path(sys.executable).with_name("hf")
+HERE = "192.0.2.9"
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -111,7 +112,7 @@ def test_codes_end_and_are_bounded(site, person):
     late = now + devices.LIFETIME
     assert read(devices.poll, made.device_code, now=late).error == "expired_token"
     with pytest.raises(CodeNotFound):
-        write(devices.answer, ada, made.user_code, approve=True, now=late)
+        devices.answer(site, ada, made.user_code, approve=True, address=HERE, now=late)
     for _ in range(devices.MAX_WAITING_EACH - 1):
         write(devices.begin, ANONYMOUS, client="x", address="192.0.2.1", now=now)
     with pytest.raises(TooManyCodes):
@@ -120,6 +121,67 @@ def test_codes_end_and_are_bounded(site, person):
     write(devices.begin, ANONYMOUS, client="x", address="192.0.2.1", now=late + timedelta(seconds=1))
     # Who is suspended between approval and poll gets nothing.
     waiting = write(devices.begin, ANONYMOUS, client="x", address="", now=now)
-    write(devices.answer, ada, waiting.user_code, approve=True, now=now)
+    devices.answer(site, ada, waiting.user_code, approve=True, address=HERE, now=now)
     assert read(devices.poll, waiting.device_code, now=now).error is None
     assert write(devices.redeem, waiting.device_code, now=now).token.startswith("hw_")
+
+
+def test_addresses_of_one_ipv6_client_count_as_one(site):
+    now = utcnow()
+    for n in range(devices.MAX_WAITING_EACH):
+        site.db.write(devices.begin, ANONYMOUS, client="x", address=f"2001:db8:0:1::{n:x}", now=now)
+    with pytest.raises(TooManyCodes):
+        site.db.write(devices.begin, ANONYMOUS, client="x", address="2001:db8:0:1:ffff::1", now=now)
+    site.db.write(devices.begin, ANONYMOUS, client="x", address="2001:db8:0:2::1", now=now)
+
+
+def test_codes_cannot_be_guessed_at_will(site, person):
+    ada, bob, now = person("ada"), person("bob"), utcnow()
+    made = site.db.write(devices.begin, ANONYMOUS, client="x", address=HERE, now=now)
+
+    def look(actor, code, address=HERE, now=now):
+        return devices.find_waiting(site, actor, code, address=address, now=now)
+
+    for n in range(devices.ACCOUNT_GUESSES):
+        look(ada, made.user_code)  # a right one costs nothing
+        with pytest.raises(CodeNotFound):
+            look(ada, f"WRNGCOD{'BCDFGHJKLM'[n]}")
+    with pytest.raises(TooManyAttempts):
+        look(ada, made.user_code)
+    with pytest.raises(TooManyAttempts):
+        devices.answer(site, ada, made.user_code, approve=True, address="192.0.2.200", now=now)
+    assert look(bob, made.user_code).user_code == made.user_code
+    later = now + devices.GUESS_WINDOW + timedelta(seconds=1)
+    assert look(ada, made.user_code, now=later).user_code == made.user_code
+
+
+def test_many_accounts_guess_no_more_from_one_address(site, person):
+    now = utcnow()
+    for n in range(devices.ADDRESS_GUESSES // devices.ACCOUNT_GUESSES):
+        who = person(f"guest{n}")
+        for _ in range(devices.ACCOUNT_GUESSES):
+            with pytest.raises(CodeNotFound):
+                devices.find_waiting(site, who, "WRNGCODB", address=f"2001:db8:0:1::{n:x}", now=now)
+    with pytest.raises(TooManyAttempts):
+        devices.find_waiting(site, person("last"), "WRNGCODB", address="2001:db8:0:1::ff", now=now)
+
+
+@pytest.mark.parametrize("how", ["signed out everywhere", "new password"])
+def test_an_approval_ends_with_the_sessions(site, person, how):
+    ada, admin, now = person("ada"), person("grace", admin=True), utcnow()
+    made = site.db.write(devices.begin, ANONYMOUS, client="x", address=HERE, now=now)
+    devices.answer(site, ada, made.user_code, approve=True, address=HERE, now=now)
+    if how == "new password":
+        site.db.write(people.set_password, admin, "ada", password_hash="x", now=now)
+    else:
+        site.db.write(sessions.sign_out_everywhere, ada)
+    assert site.db.write(devices.redeem, made.device_code, now=now).error == "expired_token"
+
+
+def test_a_guesser_is_told_to_wait(live_app):
+    guesser = Reader(live_app.url, "zh-CN").sign_in("eve")
+    for _ in range(devices.ACCOUNT_GUESSES):
+        assert guesser.open("/oauth/device?user_code=WRNG-CODE").page.status_code == 404
+    assert guesser.open("/oauth/device?user_code=WRNG-CODE").page.status_code == 429
+    assert guesser.page.headers["retry-after"]
+    assert "尝试次数过多" in guesser.text

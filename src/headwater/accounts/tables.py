@@ -133,14 +133,15 @@ device_code = Table(
     Column("digest", String(64), primary_key=True),
     Column("user_code", String(8), nullable=False, unique=True),
     Column("client", String(100), nullable=False),
-    Column("address", String(64), nullable=False, index=True),
+    Column("address", String(64), nullable=False),
+    Column("network", String(64), nullable=False, index=True),  # what counts as one address
     Column("account_id", ForeignKey("account.id")),
     Column("approved", Boolean),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
-# Failed sign-ins, counted per account, per address and per pair of both; rows die with their window.
+# Failed sign-ins, counted per account, per address and per pair of both, and guessed codes; rows die with their window.
 sign_in_failure = Table(
     "sign_in_failure",
     metadata,

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headwater import web
-from headwater.accounts.errors import CodeNotFound
-from headwater.accounts.pages.frame import Problem, beside_form
+from headwater.accounts.errors import CodeNotFound, TooManyAttempts
+from headwater.accounts.pages.frame import Problem, beside_form, browser_of, refused
 from headwater.accounts.service import devices
 from headwater.accounts.store.devices import DeviceCode
 from headwater.kernel import Kind, utcnow
@@ -36,13 +36,13 @@ class DevicePage:
 async def begin(request: Request) -> Response:
     """``POST /oauth/device``: codes for a program."""
     form = parse_qs((await read_body(request, FORM_LIMIT_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
-    site, client = site_of(request), request.client
+    site = site_of(request)
     program = PROGRAMS.get(form.get("client_id", [""])[0]) or request.headers.get("user-agent", "").partition(" ")[0]
     made = await web.write_tx(
         request,
         devices.begin,
         client=program,
-        address=client.host if client else "",
+        address=browser_of(request).address,
         now=utcnow(),
     )
     shown = devices.spelled(made.user_code)
@@ -84,8 +84,9 @@ async def show(request: Request) -> Response:
     if not code:
         return shell.render(request, "accounts/device.html", DevicePage())
     try:
-        found = await web.read_tx(request, devices.find_waiting, code, now=utcnow())
-    except CodeNotFound as error:
+        address = browser_of(request).address
+        found = await web.call(request, devices.find_waiting, code, address=address, now=utcnow())
+    except (CodeNotFound, TooManyAttempts) as error:
         return _again(request, code, error)
     return shell.render(request, "accounts/device.html", DevicePage(code=code, found=found))
 
@@ -95,16 +96,16 @@ async def answer(request: Request) -> Response:
     form = await shell.read_form(request)
     approve = form["act"] == "approve"
     try:
-        await web.write_tx(request, devices.answer, form["user_code"], approve=approve, now=utcnow())
-    except CodeNotFound as error:
+        address = browser_of(request).address
+        await web.call(request, devices.answer, form["user_code"], approve=approve, address=address, now=utcnow())
+    except (CodeNotFound, TooManyAttempts) as error:
         return _again(request, form["user_code"], error)
     return shell.render(request, "accounts/device.html", DevicePage(done="approved" if approve else "refused"))
 
 
-def _again(request: Request, code: str, error: CodeNotFound) -> Response:
+def _again(request: Request, code: str, error: CodeNotFound | TooManyAttempts) -> Response:
     problem = beside_form(error, "code", shell.Form({"user_code": [code]}), Kind.NOT_FOUND)
-    page = DevicePage(code=code, problem=problem)
-    return shell.render(request, "accounts/device.html", page, status=web.status_of(error))
+    return refused(request, "accounts/device.html", DevicePage(code=code, problem=problem), problem)
 
 
 def _refusal(error: str, description: str) -> Response:

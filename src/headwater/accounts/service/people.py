@@ -167,7 +167,7 @@ def suspend(tx: Tx, actor: Actor, name: str, *, now: datetime) -> Account:
         return account
     _keep_an_admin(tx, account)
     people.update_account(tx, account.id, suspended_at=now)
-    secrets.delete_sessions_of(tx, account.id)
+    sessions.end_all(tx, account.id)
     secrets.delete_unused_links(tx, "reset", account_id=account.id)
     ledger.record(tx, actor, "account.suspended", account.name, {}, now=now)
     return get_person(tx, name)
@@ -304,7 +304,7 @@ def _own_password(tx: Tx, actor: Actor) -> tuple[Account, str | None]:
 
 def _replace_password(tx: Tx, account: Account, hashed: str, *, keep_session: str | None, now: datetime) -> None:
     people.put_password(tx, account.id, hashed, now=now)
-    secrets.delete_sessions_of(tx, account.id, keep=keep_session)
+    sessions.end_all(tx, account.id, keep=keep_session)
     secrets.delete_unused_links(tx, "reset", account_id=account.id)
 
 

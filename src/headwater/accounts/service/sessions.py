@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from headwater.accounts import credentials, passwords
-from headwater.accounts.errors import NotSignedIn, SignInFailed, TooManyAttempts
+from headwater.accounts.errors import NotSignedIn, SignInFailed
 from headwater.accounts.models import Account, AccountKind, Action, Resource, Session
 from headwater.accounts.names import name_key
 from headwater.accounts.rights import require
+from headwater.accounts.service import limits
 from headwater.accounts.service.identify import SESSION_IDLE
-from headwater.accounts.store import people, secrets
+from headwater.accounts.store import devices, people, secrets
 from headwater.db import Tx
-from headwater.kernel import Actor
+from headwater.kernel import AccountId, Actor
 from headwater.web import Site
 
 WINDOW = timedelta(minutes=15)
@@ -91,7 +90,13 @@ def sign_out_everywhere(tx: Tx, actor: Actor, *, keep: str | None = None) -> Non
     if actor.account_id is None:
         raise NotSignedIn
     require(tx, actor, Action.MANAGE_ACCOUNT, on=Resource(owner_id=actor.account_id))
-    secrets.delete_sessions_of(tx, actor.account_id, keep=keep)
+    end_all(tx, actor.account_id, keep=keep)
+
+
+def end_all(tx: Tx, account_id: AccountId, *, keep: str | None = None) -> None:
+    """Every session of a person but ``keep`` ends, and so do the approvals of programs that have not yet got their token."""
+    secrets.delete_sessions_of(tx, account_id, keep=keep)
+    devices.delete_approved(tx, account_id)
 
 
 def count_attempt(tx: Tx, name: str, address: str, *, now: datetime) -> None:
@@ -100,9 +105,7 @@ def count_attempt(tx: Tx, name: str, address: str, *, now: datetime) -> None:
     Raises:
         TooManyAttempts: one of the three limits is reached; this attempt is not counted.
     """
-    limits = _keys(name, address)
-    _refuse_above(tx, limits, now=now)
-    secrets.count_failure(tx, limits, expires_at=now + WINDOW, now=now)
+    limits.count(tx, _keys(name, address), window=WINDOW, now=now)
 
 
 def forgive_attempt(tx: Tx, name: str, address: str) -> None:
@@ -118,35 +121,12 @@ def count_sign_up(tx: Tx, address: str, *, now: datetime) -> None:
     Raises:
         TooManyAttempts: too many of late.
     """
-    limits = {f"new:{_short(_network(address))}": SIGN_UP_LIMIT}
-    _refuse_above(tx, limits, now=now)
-    secrets.count_failure(tx, limits, expires_at=now + WINDOW, now=now)
-
-
-def _refuse_above(tx: Tx, limits: dict[str, int], *, now: datetime) -> None:
-    for key, (n, expires_at) in secrets.failures(tx, limits, now=now).items():
-        if n >= limits[key]:
-            raise TooManyAttempts(max(1, int((expires_at - now).total_seconds())))
+    limits.count(tx, {f"new:{limits.short(limits.network_of(address))}": SIGN_UP_LIMIT}, window=WINDOW, now=now)
 
 
 def _keys(name: str, address: str) -> dict[str, int]:
-    who, where = _short(name_key(name)), _short(_network(address))
+    who, where = limits.short(name_key(name)), limits.short(limits.network_of(address))
     return {f"pair:{who}:{where}": PAIR_LIMIT, f"from:{where}": ADDRESS_LIMIT, f"name:{who}": NAME_LIMIT}
-
-
-def _network(address: str) -> str:
-    """An IPv6 client has 2^64 addresses to try from: its /64 counts as one."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _find_person(tx: Tx, name: str) -> tuple[Account | None, str | None]:

@@ -32,13 +32,22 @@ class DeviceCode:
 
 
 def insert_code(
-    tx: Tx, digest: str, *, user_code: str, client: str, address: str, now: datetime, expires_at: datetime
+    tx: Tx,
+    digest: str,
+    *,
+    user_code: str,
+    client: str,
+    address: str,
+    network: str,
+    now: datetime,
+    expires_at: datetime,
 ) -> None:
     values = {
         "digest": digest,
         "user_code": user_code,
         "client": client,
         "address": address,
+        "network": network,
         "created_at": now,
         "expires_at": expires_at,
     }
@@ -53,12 +62,12 @@ def find_by_user_code(tx: Tx, user_code: str) -> DeviceCode | None:
     return _one(tx.execute(select(device_code).where(device_code.c.user_code == user_code)).first())
 
 
-def count_waiting(tx: Tx, address: str) -> tuple[int, int]:
-    """In all, and from that address."""
-    of_address = select(func.count()).select_from(device_code).where(device_code.c.address == address)
+def count_waiting(tx: Tx, network: str) -> tuple[int, int]:
+    """In all, and from that network."""
+    of_network = select(func.count()).select_from(device_code).where(device_code.c.network == network)
     return (
         tx.execute(select(func.count()).select_from(device_code)).scalar() or 0,
-        tx.execute(of_address).scalar() or 0,
+        tx.execute(of_network).scalar() or 0,
     )
 
 
@@ -70,6 +79,11 @@ def answer(tx: Tx, digest: str, *, account_id: AccountId | None, approved: bool)
 
 def delete_code(tx: Tx, digest: str) -> None:
     tx.execute(delete(device_code).where(device_code.c.digest == digest))
+
+
+def delete_approved(tx: Tx, account_id: AccountId) -> None:
+    """What this person has approved, and no program has fetched yet."""
+    tx.execute(delete(device_code).where(device_code.c.account_id == account_id, device_code.c.approved))
 
 
 def delete_ended(tx: Tx, now: datetime) -> None:

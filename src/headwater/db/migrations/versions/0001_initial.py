@@ -264,6 +264,7 @@ def upgrade() -> None:
         sa.Column("user_code", sa.String(length=8), nullable=False),
         sa.Column("client", sa.String(length=100), nullable=False),
         sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("network", sa.String(length=64), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=True),
         sa.Column("approved", sa.Boolean(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -272,8 +273,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_device_code")),
         sa.UniqueConstraint("user_code", name=op.f("uq_device_code_user_code")),
     )
-    op.create_index(op.f("ix_device_code_address"), "device_code", ["address"], unique=False)
     op.create_index(op.f("ix_device_code_expires_at"), "device_code", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_device_code_network"), "device_code", ["network"], unique=False)
     op.create_table(
         "entry_secret",
         sa.Column("entry_id", sa.Integer(), nullable=False),
