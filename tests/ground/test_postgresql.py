@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from headwater import queue
 from headwater.db import (
@@ -228,6 +230,55 @@ def test_an_act_is_run_again_when_a_row_changed_under_it(db):
     assert metrics.RETRIES.total() == retries + 1
 
 
+def fail_it(tx: Tx, job: queue.Job) -> object:
+    return queue.fail(tx, job, "broken", utcnow())
+
+
+def try_it_again(tx: Tx, _: queue.Job) -> object:
+    return queue.retry_failed(tx, utcnow())
+
+
+@pytest.mark.parametrize("act", [fail_it, try_it_again])
+def test_a_job_comes_back_beside_a_commit_that_puts_the_same(db, act):
+    """Neither sees the other's row when it looks; the unique index keeps the second out, which then looks again."""
+    db.write(queue.put, "k", {}, unique="one")
+    job = db.write(queue.claim, utcnow(), ["k"])
+    if act is try_it_again:
+        db.write(queue.fail, replace(job, attempts=1), "broken", utcnow())
+        db.write(lambda tx: tx.execute(text("update job set state = 'failed'")))
+    looked: list[int] = []
+
+    def look_then_act(tx: Tx) -> object:
+        looked.append(tx.execute(text("select count(*) from job where state = 'waiting'")).scalar())
+        if len(looked) == 1:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(db.write, row_locked(queue_one)).result(20)
+        return act(tx, job)
+
+    assert db.write(look_then_act)
+    assert looked == [0, 1]
+    assert db.read(queue.count_by_state) == {"waiting": 1}
+
+
+def queue_one(tx: Tx) -> None:
+    queue.put(tx, "k", {}, unique="one")
+
+
+@pytest.mark.parametrize("own", [lambda act: act, row_locked])
+def test_a_row_that_stands_already_is_said_after_a_bounded_number_of_tries(db, own):
+    db.write(put, "k")
+    tries: list[int] = []
+
+    def again(tx: Tx) -> None:
+        tries.append(1)
+        put(tx, "k")
+
+    with pytest.raises(IntegrityError):
+        db.write(own(again))
+    assert 1 < len(tries) <= postgresql.TRIES
+    assert db.read(count) == 1
+
+
 def test_an_act_comes_through_however_busy_its_rows_are(db):
     """Others change the row each time before it gets there; after some tries they must wait."""
     db.write(put, "n", "0")
@@ -283,6 +334,36 @@ def test_a_lock_is_one_for_all_processes(db, name):
     waiting.join(20)
     assert came == [True]
     other.close()
+
+
+def test_threads_that_hold_named_locks_leave_the_pool_to_others(db, monkeypatch):
+    monkeypatch.setattr(postgresql, "POOL_WAIT_S", 5)
+    n, all_hold = 12, threading.Barrier(12)
+
+    def hold_and_read(number: int) -> int:
+        with db.holding(f"stripe-{number}", exclusive=True):
+            all_hold.wait(30)
+            found: int = db.read(count)
+            all_hold.wait(30)
+            return found
+
+    with ThreadPoolExecutor(n) as pool:
+        assert list(pool.map(hold_and_read, range(n))) == [0] * n
+    assert db.read(count) == 0
+
+
+def test_who_waits_for_a_named_lock_is_told_in_time(db, monkeypatch):
+    monkeypatch.setattr(postgresql, "HOLDING_TIMEOUT_S", 0.2)
+    with ThreadPoolExecutor(1) as pool, db.holding("sweep", exclusive=True):
+
+        def wait() -> None:
+            with db.holding("sweep", exclusive=False):
+                raise AssertionError("held by two")
+
+        with pytest.raises(DatabaseBusy, match="not to be had in time"):
+            pool.submit(wait).result(20)
+    with db.holding("sweep", exclusive=True, wait=False) as held:
+        assert held
 
 
 def test_a_job_put_again_is_not_begun_before_what_it_is_for_is_kept(db):

@@ -2,7 +2,8 @@
 
 Reads are REPEATABLE READ snapshots. Writes take turns over the whole site, as on SQLite, by an advisory lock that is held
 before their snapshot is taken, and are SERIALIZABLE; so an act means the same on both databases. Acts that say ``row_locked``
-run beside them, READ COMMITTED. Whichever PostgreSQL breaks off because it met another (40001, 40P01) is run again.
+run beside them, READ COMMITTED. Whichever PostgreSQL breaks off because it met another (40001, 40P01) is run again, and so
+is one that put a row which another, unseen, had put before (23505).
 docs/decisions/0013-postgresql.md has the reasons and the measurements.
 
 Each process keeps a bounded pool. A thread that holds a connection already (a read around a write) never waits for
@@ -25,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import psycopg
-from psycopg.errors import error_from_result
+from psycopg.errors import UniqueViolation, error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import make_url
@@ -64,7 +65,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITERS = 6  # threads that run what was submitted
 TRIES = 12
 TRIES_BESIDE_OTHERS = 4  # after which an act whose turn it is has the site to itself
-_SERIALIZATION = ("40001", "40P01")
+_MET_ANOTHER = ("40001", "40P01", UniqueViolation.sqlstate)
 
 
 def _lock_key(name: str) -> int:
@@ -392,9 +393,11 @@ class PostgresqlDatabase(Database):
                 return self._write_once(link, begin, act)
             except (DBAPIError, psycopg.Error) as exc:
                 link.roll_back()
-                if _sqlstate(exc) not in _SERIALIZATION:
+                state, last = _sqlstate(exc), attempt == TRIES
+                # Who looked first, and still meets a row that stands while nobody else writes, puts it twice by itself.
+                if state not in _MET_ANOTHER or (state == UniqueViolation.sqlstate and (alone or last)):
                     self._raise(exc)
-                if attempt == TRIES:
+                if last:
                     raise DatabaseBusy("too many wrote the same at once") from exc
             except BaseException:
                 link.roll_back()
