@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis.strategies import integers, sampled_from
 from headwater import queue
 from headwater.db import Database
 from headwater.kernel import utcnow
-from headwater.queue import jobs
+from headwater.queue import jobs, leases
 from tests import growth
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,6 +59,54 @@ def test_a_dead_workers_job_is_taken_over(db: Database):
     assert first is not None
     assert second is not None
     assert (second.id, second.attempts) == (first.id, 2)
+
+
+def test_a_job_that_ends_its_worker_each_time_is_given_up(db: Database):
+    db.write(queue.put, "deadly", {}, now=START)
+    now = START
+    for attempt in range(1, jobs.MAX_ATTEMPTS + 1):
+        job = db.write(queue.claim, now, ["deadly"])
+        assert job is not None
+        assert job.attempts == attempt
+        now += timedelta(seconds=jobs.LEASE_S + 1)  # and its worker is gone
+    db.write(queue.put, "deadly", {"n": 2}, now=now)
+    behind = db.write(queue.claim, now, ["deadly"])
+    assert behind is not None
+    assert behind.payload == {"n": 2}
+    [given_up] = db.read(queue.list_failed)
+    assert (given_up.attempts, given_up.at) == (jobs.MAX_ATTEMPTS, now)
+    assert "worker ended" in given_up.error
+    assert db.write(queue.claim, now, ["deadly"]) is None
+    assert db.write(queue.retry_failed, now) == 1
+    again = db.write(queue.claim, now, ["deadly"])
+    assert again is not None
+    assert again.attempts == 1
+
+
+def test_a_lease_that_is_being_renewed_ends_after_that(monkeypatch):
+    """What is given back at the end of the block would else be held once more by a renewal that comes too late."""
+    monkeypatch.setattr(leases, "LEASE_S", 0.03)
+    renewing, let_go, left = threading.Event(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def renew() -> None:
+        renewing.set()
+        let_go.wait(20)
+        order.append("renewed")
+
+    def work() -> None:
+        with leases.renewing(renew):
+            assert renewing.wait(20)
+        order.append("given back")
+        left.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert renewing.wait(20)
+    assert not left.wait(0.2)
+    let_go.set()
+    worker.join(20)
+    assert order[-1] == "given back"
 
 
 class QueueMachine(RuleBasedStateMachine):
