@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,6 +98,9 @@ class BlobFolder:
             return self.path_of(key).stat().st_size
         except FileNotFoundError:
             return None
+
+    def sizes_of(self, keys: Sequence[str]) -> dict[str, int | None]:
+        return {key: self.size_of(key) for key in keys}
 
     def delete(self, key: str) -> int:
         path = self.path_of(key)

@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,6 +210,9 @@ class S3Store:
     def size_of(self, key: str) -> int | None:
         found = self.find(key)
         return None if found is None else found.size_bytes
+
+    def sizes_of(self, keys: Sequence[str]) -> dict[str, int | None]:
+        return dict(zip(keys, self._fetchers().map(self.size_of, keys), strict=True))
 
     def delete(self, key: str) -> int:
         import obstore

@@ -137,6 +137,10 @@ class BlobStore(Protocol):
         """None when there is no such object."""
         ...
 
+    def sizes_of(self, keys: Sequence[str]) -> dict[str, int | None]:
+        """``size_of`` each, several at once where that costs a round trip."""
+        ...
+
     def delete(self, key: str) -> int:
         """Remove an object; returns its size, 0 when it was gone already."""
         ...

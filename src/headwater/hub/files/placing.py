@@ -116,9 +116,9 @@ def place_plain(
     if claimed is not None and found != claimed:
         raise DigestMismatch(claimed, found)
     while True:
-        generation = site.db.read(_planned_generation, found)
-        if generation is not None:
-            put_in_place(site.blobs, temporary, blob_key(found, generation))
+        generation, key = site.db.read(_planned, found)
+        if key is not None:
+            put_in_place(site.blobs, temporary, key)
         with placing(site.db):
             if generation is not None and not site.blobs.exists(blob_key(found, generation)):
                 continue  # it lay there as an orphan, and a sweep came between
@@ -165,6 +165,15 @@ def put_in_place(blobs: BlobStore, temporary: Path, key: str) -> None:
     """As ``adopt``, unless the object is there: it was verified when it was named, and is durable since."""
     if blobs.size_of(key) != temporary.stat().st_size:
         blobs.adopt(temporary, key)
+
+
+def _planned(tx: Tx, sha256: Sha256) -> tuple[int | None, str | None]:
+    """``_planned_generation``, and under which key these bytes belong: one that a row names is healed if they are gone."""
+    found = store.find_blobs(tx, [sha256]).get(sha256)
+    generation = _planned_generation(tx, sha256)
+    if generation is not None:
+        return generation, blob_key(sha256, generation)
+    return None, blob_key(sha256, found.generation) if found is not None and found.layout == "plain" else None
 
 
 def _planned_generation(tx: Tx, sha256: Sha256) -> int | None:

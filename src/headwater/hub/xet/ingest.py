@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import structlog
-
 from headwater.blobs import BlobStore, feed, refusing_when_full
 from headwater.db import Tx
 from headwater.hub import quotas
@@ -30,14 +28,13 @@ from headwater.hub.placing import placing as placing_lock
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import BadShard, BadXorb
 from headwater.hub.xet.hashes import Tree, file_hash, iter_asked_about, range_hash
+from headwater.hub.xet.lost import forget_lost
 from headwater.hub.xet.models import CasGrant, Xorb
 from headwater.hub.xet.receiving import FramedFile, PlainFile, receive_xorb
 from headwater.hub.xet.shards import ShardFile, parse_shard
 from headwater.hub.xet.xorbs import XorbIndex, index_key, pack_ends, read_index
 from headwater.kernel import Sha256, XetHash, utcnow
 from headwater.web import BodyReader, Site
-
-log = structlog.get_logger("headwater.hub.xet")
 
 _INDEXES = 256  # kept at hand while one shard is verified; about 40 KiB each for full xorbs
 _NOT_SENT = "it names xorbs that were not sent by you, or are no longer kept; send them again"
@@ -51,7 +48,8 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
         StorageFull, QuotaExceeded: nothing stays.
     """
     site.db.read(_require_still, grant)
-    _lose_if_missing(site, name)
+    present = site.db.read(store.find_xorbs, [name])
+    forget_lost(site, [xorb for xorb in present.values() if xorb.is_stored])
     if site.db.write(_renew_if_held, grant, name):
         return False  # a retry, or a client with a cold cache: the body need not be looked at
     as_it_came = site.blobs.is_remote
@@ -71,20 +69,6 @@ def accept_xorb(site: Site, grant: CasGrant, name: XetHash, body: BodyReader) ->
         if as_it_came:
             return _place_framed(site, grant, name, index, payload, index_file)
         return _place(site, grant, name, index, payload, index_file)
-
-
-def _lose_if_missing(site: Site, name: XetHash) -> None:
-    present = site.db.read(store.find_xorbs, [name]).get(name)
-    if present is not None and present.is_stored:
-        key = payload_key(name, present.generation)
-        if not site.blobs.exists(key) or not site.blobs.exists(index_key(key)):
-            report_lost(site, present)
-
-
-def report_lost(site: Site, lost: Xorb) -> None:
-    """A stored xorb is not on disk: a restore went wrong, or a file was removed by hand."""
-    epoch = site.db.write(store.lose_xorb, lost.hash, lost.generation)
-    log.error("xorb.lost", xorb=lost.hash, generation=lost.generation, epoch=epoch)
 
 
 def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload: Path, index_file: Path) -> bool:
@@ -211,6 +195,8 @@ def check_shard(site: Site, grant: CasGrant, data: bytes) -> CheckedShard:
         known = {file.xet_hash: store.find_file(tx, file.xet_hash) for file in files}
     if len(xorbs) < len(names):
         raise BadShard(_NOT_SENT)
+    if forget_lost(site, xorbs.values()):
+        raise BadShard(_NOT_SENT)
     payloads = {name: payload_key(name, x.generation) for name, x in xorbs.items()}
     indexes = _Indexes(site.blobs, payloads)
     checked = []
@@ -218,9 +204,7 @@ def check_shard(site: Site, grant: CasGrant, data: bytes) -> CheckedShard:
         for file in files:
             fact = known[file.xet_hash]
             checked.append(_check_file(file, indexes, None if fact is None else fact[0]))
-    except FileNotFoundError as exc:
-        for lost in (x for name, x in xorbs.items() if not site.blobs.exists(index_key(payloads[name]))):
-            report_lost(site, lost)
+    except FileNotFoundError as exc:  # gone since
         raise BadShard(_NOT_SENT) from exc
     return CheckedShard(checked, xorbs, payloads)
 

@@ -20,6 +20,7 @@ from headwater.hub.grants import require_grant
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.xet import store
 from headwater.hub.xet.errors import ChunkUnknown, RangePastEnd, XetFileNotFound
+from headwater.hub.xet.lost import forget_lost
 from headwater.hub.xet.models import LINK_LIFETIME, TOKEN_LIFETIME, CasGrant, Xorb
 from headwater.hub.xet.shards import build_dedup_shard
 from headwater.hub.xet.xorbs import HEADER, FramedXorb, XorbIndex, read_index, unpack_ends
@@ -228,7 +229,9 @@ def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> 
         ChunkUnknown: nothing that this asker may know of.
     """
     # Most chunks asked about are unknown: only a promise needs the writer.
-    names = site.db.read(_usable_around, grant, digest)
+    around = site.db.read(_usable_around, grant, digest)
+    lost = forget_lost(site, around)
+    names = [xorb.hash for xorb in around if xorb.hash not in lost]
     found = site.db.write(_promise, grant, names, now) if names else []
     if not found:
         raise ChunkUnknown
@@ -237,13 +240,13 @@ def answer_dedup(site: Site, grant: CasGrant, digest: str, *, now: datetime) -> 
     return build_dedup_shard(told, created=created, expires=created + int(DEDUP_LIFETIME.total_seconds()))
 
 
-def _usable_around(tx: Tx, grant: CasGrant, digest: str) -> list[XetHash]:
+def _usable_around(tx: Tx, grant: CasGrant, digest: str) -> list[Xorb]:
     require_grant(tx, grant)
     for xet_hash, number in store.find_chunk(tx, digest, limit=DEDUP_FILES):
         terms = store.find_terms(tx, xet_hash)
         if store.find_usable(tx, grant, [terms[number].xorb]):
             names = list(dict.fromkeys(term.xorb for term in terms[number:]))[:DEDUP_XORBS]
-            return list(store.find_usable(tx, grant, names))
+            return list(store.find_usable(tx, grant, names).values())
     return []
 
 

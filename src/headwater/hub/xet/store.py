@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, literal_column, select, update
 
 from headwater.db import Tx, insert
 from headwater.hub import quotas
@@ -135,6 +135,17 @@ def find_framings(tx: Tx, names: Iterable[XetHash]) -> dict[XetHash, bytes]:
     return found
 
 
+def find_framed_sizes(tx: Tx, names: Iterable[XetHash]) -> dict[XetHash, int]:
+    """How long the objects of xorbs are that are kept as they came."""
+    # The number stands in the text: PostgreSQL has no substr of bytes from a bigint, which a bound one is.
+    last = func.substr(xorb_framing.c.ends, func.length(xorb_framing.c.ends) - literal_column("3"))
+    found: dict[XetHash, int] = {}
+    for part in _batches(names):
+        for row in tx.execute(select(xorb_framing.c.xorb, last).where(xorb_framing.c.xorb.in_(part))):
+            found[XetHash(row[0])] = int.from_bytes(row[1], "little")
+    return found
+
+
 def charge_xorb(tx: Tx, grant: CasGrant, name: XetHash, payload_bytes: int) -> None:
     """A xorb that has just come is charged until a file is made of it; nothing for one that files need already.
 
@@ -170,17 +181,18 @@ def promise(tx: Tx, names: Iterable[XetHash], now: datetime) -> None:
         )
 
 
-def lose_xorb(tx: Tx, name: XetHash, generation: int) -> int:
+def lose_xorb(tx: Tx, name: XetHash, generation: int) -> int | None:
     """Its bytes are not where the row says: forget it, and make every client send again what it believes to be here.
 
-    A later upload takes the next generation, and heals the files that need it. Returns the new epoch.
+    A later upload takes the next generation, and heals the files that need it. Returns the new epoch;
+    None when the row says something else by now.
     """
+    here = (xorb.c.hash == name) & (xorb.c.generation == generation) & xorb.c.state.in_(("live", "condemned"))
+    if tx.execute(update(xorb).where(here).values(state="gone", condemned_at=None)).rowcount == 0:
+        return None
     bill = quotas.Bill()
     refund_xorbs(tx, [name], bill)
     bill.settle(tx)
-    tx.execute(
-        update(xorb).where(xorb.c.hash == name, xorb.c.generation == generation).values(state="gone", condemned_at=None)
-    )
     tx.execute(delete(xorb_holder).where(xorb_holder.c.xorb == name))
     return raise_epoch(tx)
 

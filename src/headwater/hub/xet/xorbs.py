@@ -119,6 +119,11 @@ def _read_index(blobs: BlobStore, key: str, payload_key: str) -> tuple[bytes, bo
     return blobs.read_range(key, 0, MAX_INDEX), not blobs.is_remote
 
 
+def index_bytes(payload_key: str, n_chunks: int) -> int:
+    """How long the index beside such a payload is."""
+    return len(_INDEX_MAGIC) + 4 + (40 if is_framed(payload_key) else 36) * n_chunks
+
+
 def pack_ends(index: XorbIndex) -> bytes:
     """``framed_ends`` without the leading 0, as SQL keeps them."""
     return _little(array("I", index.framed_ends[1:])).tobytes()
