@@ -248,6 +248,27 @@ def test_broken_pushes_have_a_clear_answer(live_app, clone):
     assert push_raw(live_app, name, new, b"", head=b"0000").status_code == 200
 
 
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_ref_moved_by_another_is_left_out_with_any_pack(live_app, clone, size):
+    """The pack, whatever its size, is still there for the second try."""
+    name, folder = clone
+    with PackWriter(folder) as pack:
+        content = pack.add(3, os.urandom(size))
+        tree = pack.add(2, b"100644 noise\0" + content)
+        who = b"a <a@b> 1700000000 +0000"
+        new = pack.add(1, b"tree %s\nauthor %s\ncommitter %s\n\nx\n" % (tree.hex().encode(), who, who)).hex()
+        data = pack.finish().data
+    first = pkt(f"{'0' * 40} {new} refs/heads/taken\0report-status side-band-64k".encode())
+    moved = pkt(f"{'12' * 20} {new} refs/heads/moved".encode())
+    answer = push_raw(live_app, name, new, data, head=first + moved + b"0000")
+    assert "ok refs/heads/taken" in answer.text, answer.text
+    assert "ng refs/heads/moved" in answer.text
+    found = git("ls-remote", "origin", "refs/heads/taken", "refs/heads/moved", cwd=folder).stdout
+    assert found.split() == [new, "refs/heads/taken"]
+    git("fetch", "-q", "origin", "taken", cwd=folder)
+    assert git("cat-file", "-s", f"{new}:noise", cwd=folder).stdout.strip() == str(size)
+
+
 def test_commits_by_the_service_and_by_git_meet(live_app, clone):
     name, folder = clone
     head = commit_files(folder, {"a.txt": b"from git"})

@@ -199,7 +199,7 @@ def _pack_objects(snap: Snapshot, folder: Path, args: list[str], stdin: str) -> 
     data, idx = folder / f"pack-{name}.pack", folder / f"pack-{name}.idx"
     with data.open("rb") as file:
         n_objects = int.from_bytes(file.read(12)[8:], "big")
-    return BuiltPack(name, n_objects, data.stat().st_size, idx, data)
+    return BuiltPack(name, n_objects, data.stat().st_size, idx, data, is_lent=True)
 
 
 def _replace(

@@ -133,8 +133,9 @@ Operation = AddFile | AddPointer | CopyEntry | DeleteFile | DeleteFolder | SetEn
 
 @dataclass(frozen=True)
 class BuiltPack:
-    """A finished pack, in memory or (when large) in a temporary file that ``publish`` takes over.
+    """A finished pack, in memory or (when large) in temporary files.
 
+    ``is_lent``: those are removed by whoever made them, and serve more than one try; else they are gone after the first.
     ``objects`` has what is in it as (type, bytes), if it is little.
     """
 
@@ -144,6 +145,7 @@ class BuiltPack:
     idx: bytes | Path
     data: bytes | Path
     objects: dict[str, tuple[int, bytes]] | None = None
+    is_lent: bool = False
 
 
 @dataclass(frozen=True)

@@ -212,15 +212,13 @@ def stored_pack(site: Site, repo_id: RepoId, pack: BuiltPack | None) -> Iterator
                     yield None
                     return
     finally:
-        for content in (pack.data, pack.idx):
-            if isinstance(content, Path):
-                content.unlink(missing_ok=True)
+        if not pack.is_lent and isinstance(pack.data, Path):
+            pack.data.unlink(missing_ok=True)
 
 
 def _store(blobs: BlobStore, key: str, content: bytes | Path) -> None:
     if isinstance(content, Path):
-        if content.exists() or not blobs.exists(key):  # else it is the same act, a second time
-            blobs.adopt(content, key)
+        blobs.adopt(content, key)
         return
     with blobs.temporary() as temporary:
         temporary.write_bytes(content)
@@ -228,12 +226,7 @@ def _store(blobs: BlobStore, key: str, content: bytes | Path) -> None:
 
 
 def _size(content: bytes | Path) -> int:
-    if isinstance(content, bytes):
-        return len(content)
-    try:
-        return content.stat().st_size
-    except FileNotFoundError:
-        return INLINE_BYTES + 1  # stored by an earlier try of the same act, so it was not small
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def _bytes(content: bytes | Path) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from headwater import accounts
 from headwater.accounts import Action, NotAllowed
@@ -16,7 +15,7 @@ from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import BadPush, DefaultBranchStays, RefInTheWay, RefNotTaken, RepositoryPruned
 from headwater.hub.git.models import Pointer
 from headwater.hub.git.pktline import Command, Commands, format_report, read_commands
-from headwater.hub.git.publish import INLINE_BYTES, publish
+from headwater.hub.git.publish import publish
 from headwater.hub.git.quarantine import (
     Arrived,
     check_connected,
@@ -107,7 +106,6 @@ class _Push:
         self._require_atomic()
         if len(self._refused) == len(self._asked.commands):
             return
-        self._keep_small_pack()
         for attempt in range(PRUNE_TRIES):
             try:
                 if attempt == 0:
@@ -179,13 +177,6 @@ class _Push:
         if self._refused and "atomic" in self._asked.capabilities:
             for command in self._asked.commands:
                 self._refused.setdefault(command.ref, "atomic push: another ref was refused")
-
-    def _keep_small_pack(self) -> None:
-        """A small pack is taken into memory, so that a second try still has it; a large one stays where it was put."""
-        pack = self._arrived.pack
-        if pack is not None and pack.size_bytes <= INLINE_BYTES and isinstance(pack.data, Path):
-            idx = pack.idx.read_bytes() if isinstance(pack.idx, Path) else pack.idx
-            self._arrived.pack = replace(pack, data=pack.data.read_bytes(), idx=idx)
 
     def _publish(self, snap: Snapshot) -> None:
         """Check against ``snap`` and move what can be moved; a ref that somebody else moved first is left out."""

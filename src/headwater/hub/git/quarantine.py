@@ -50,7 +50,7 @@ class Arrived:
 
 @contextmanager
 def quarantine(snap: Snapshot) -> Iterator[Arrived]:
-    """An empty folder for objects, removed at the end; what was published has been moved away by then."""
+    """An empty folder for objects, removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="push-", dir=snap.owner.blobs.tmp))
     (folder / "objects" / "pack").mkdir(parents=True)
     try:
@@ -80,7 +80,7 @@ def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: Read
     data, idx = path.with_suffix(".pack"), path.with_suffix(".idx")
     oids = _read_index(idx)
     _inspect(arrived, oids)
-    arrived.pack = BuiltPack(name, len(oids), data.stat().st_size, idx, data)
+    arrived.pack = BuiltPack(name, len(oids), data.stat().st_size, idx, data, is_lent=True)
 
 
 def _index_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto, max_bytes: int) -> str:

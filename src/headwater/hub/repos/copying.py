@@ -105,7 +105,7 @@ def _pack(snap: Snapshot, tips: Sequence[str], folder: Path) -> _Packed:
     oids = [
         GitOid(line.split()[1]) for line in snap.run_git("show-index", stdin=idx.read_bytes()).decode().splitlines()
     ]
-    pack = BuiltPack(name=name, n_objects=len(oids), size_bytes=data.stat().st_size, idx=idx, data=data)
+    pack = BuiltPack(name, len(oids), data.stat().st_size, idx, data, is_lent=True)
     return _Packed(pack, oids)
 
 
