@@ -326,7 +326,7 @@ def test_a_lock_is_one_for_all_processes(db, name):
 
         def wait() -> None:
             with db.holding("sweep", exclusive=True) as at_last:
-                came.append(at_last)
+                came.append(bool(at_last))
 
         waiting = threading.Thread(target=wait)
         waiting.start()
@@ -364,6 +364,43 @@ def test_who_waits_for_a_named_lock_is_told_in_time(db, monkeypatch):
             pool.submit(wait).result(20)
     with db.holding("sweep", exclusive=True, wait=False) as held:
         assert held
+
+
+def test_who_has_lost_a_named_lock_is_told_when_asking(db, name):
+    other = open_database(Path(), cluster().url_of(name))
+    end = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and database = (select oid from pg_database where datname = current_database())"
+
+    def hold() -> None:
+        with db.holding("sweep", exclusive=True) as held:
+            held.check()
+            assert cluster().sql(end, name) == [(True,)]
+            wait_for(lambda: can_hold(other), what="the lock that nobody has any more")
+            with pytest.raises(DatabaseAway):
+                held.check()
+            held.check()
+
+    with pytest.raises(DatabaseAway):
+        hold()
+    assert can_hold(db)
+    with other.holding("sweep", exclusive=True), db.holding("sweep", exclusive=True, wait=False) as held:
+        assert not held
+        with pytest.raises(RuntimeError, match="not held"):
+            held.check()
+    other.close()
+
+
+def can_hold(db: Database) -> bool:
+    with db.holding("sweep", exclusive=True, wait=False) as held:
+        return bool(held)
+
+
+def test_a_named_lock_outlives_the_servers_patience_with_idle_sessions(name):
+    cluster().sql(f"alter database {name} set idle_session_timeout = '50ms'")
+    db = open_database(Path(), cluster().url_of(name))
+    with db.holding("sweep", exclusive=True) as held:
+        cluster().sql("select pg_sleep(0.3)", name)
+        held.check()
+    db.close()
 
 
 def test_a_job_put_again_is_not_begun_before_what_it_is_for_is_kept(db):

@@ -65,6 +65,29 @@ class Tx:
                 _log.exception("after_commit.failed")
 
 
+class Held:
+    """A named lock, as ``Database.holding`` gives it: true if it is held."""
+
+    __slots__ = ("_is_held", "_look")
+
+    def __init__(self, *, is_held: bool, look: Callable[[], None] = lambda: None) -> None:
+        self._is_held = is_held
+        self._look = look
+
+    def __bool__(self) -> bool:
+        return self._is_held
+
+    def check(self) -> None:
+        """Ask the database whether it is held still, on the thread that holds it; before what cannot be undone.
+
+        Raises:
+            DatabaseAway: the connection that held it broke, and another may hold it by now.
+        """
+        if not self._is_held:
+            raise RuntimeError("a lock that was not to be had is not held")
+        self._look()
+
+
 class Database(ABC):
     """Open it after a fork, never before: connections do not survive one.
 
@@ -175,10 +198,11 @@ class Database(ABC):
         """What the database takes up on its disk."""
 
     @abstractmethod
-    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[bool]:
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[Held]:
         """A lock of this name between all processes of the site, on whatever host; shared or exclusive.
 
-        Gives whether it is held, which only ``wait=False`` makes False. It ends with the block, or with the process.
+        What it gives is false only with ``wait=False``, where another holds it. It ends with the block, or with the process; on
+        PostgreSQL also with its connection, which ``Held.check`` tells at once and the end of the block at the latest.
         """
 
     @abstractmethod

@@ -41,6 +41,7 @@ from headwater.db.database import (
     DatabaseFull,
     DatabaseRefused,
     DatabaseUnfit,
+    Held,
     TextNotStorable,
     Tx,
 )
@@ -87,6 +88,8 @@ _SESSION = (
     f"{DEAD_PEER}"
     "SET jit = off; SET TimeZone = 'UTC'; SET standard_conforming_strings = on; SET synchronous_commit = on"
 ).encode()
+# A lock's connection has nothing to say for as long as the work takes, whatever else the server thinks of such.
+_HOLDING = "SET statement_timeout = 0; SET idle_session_timeout = 0;"
 
 _log = logging.getLogger("headwater.db")
 
@@ -108,7 +111,10 @@ class _Link:
         """A statement without values, straight by libpq; its result."""
         result = self.raw.pgconn.exec_(sql)
         if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-            raise error_from_result(result, encoding="utf-8")
+            error = error_from_result(result, encoding="utf-8")
+            if error.sqlstate is None:  # libpq's own word: the connection broke, and the server no longer said why
+                raise psycopg.OperationalError(str(error))
+            raise error
         return result
 
     def commit(self) -> None:
@@ -463,10 +469,7 @@ class PostgresqlDatabase(Database):
                 self._raise(exc)
 
     @contextmanager
-    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
-        """As declared. The lock lives as long as the connection: should that break, the holder is told at the end of the
-        block by ``DatabaseAway``, and another may have come in before.
-        """
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[Held]:
         key = _lock_key(f"held-{name}")
         how, held = "" if exclusive else "_shared", True
         link = self._pool.take(beyond=True)
@@ -474,15 +477,15 @@ class PostgresqlDatabase(Database):
         try:
             # Whoever upgrades the schema may be long about it; nobody else is.
             patience_s = 0 if name == "schema" else HOLDING_TIMEOUT_S
-            link.run(f"SET statement_timeout = 0; SET lock_timeout = '{patience_s}s'".encode())
+            link.run(f"{_HOLDING} SET lock_timeout = '{patience_s}s'".encode())
             if wait:
                 link.run(f"SELECT pg_advisory_lock{how}({key})".encode())
             else:
                 held = link.run(f"SELECT pg_try_advisory_lock{how}({key})".encode()).get_value(0, 0) == b"t"
-            yield held
+            yield Held(is_held=held, look=lambda: self._require_well(link))
             if held:
                 link.run(f"SELECT pg_advisory_unlock{how}({key})".encode())
-            link.run(_SESSION)
+            link.run(b"RESET idle_session_timeout; " + _SESSION)
         except psycopg.Error as exc:
             link.close()
             self._raise(exc)
@@ -492,6 +495,12 @@ class PostgresqlDatabase(Database):
         finally:
             self._pool.set_apart(-1)
             self._pool.give(link)
+
+    def _require_well(self, link: _Link) -> None:
+        try:
+            link.run(b"SELECT 1")
+        except psycopg.Error as exc:
+            self._raise(exc)
 
     def close(self) -> None:
         if self._closed:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from headwater.db import metrics
-from headwater.db.database import Database, DatabaseFull, Tx
+from headwater.db.database import Database, DatabaseFull, Held, Tx
 from headwater.db.moving import refuse_or_thaw
 from headwater.db.prepared import SQLITE
 from headwater.db.schema import upgrade_schema
@@ -92,7 +92,7 @@ class SqliteDatabase(Database):
         return sum(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*"))
 
     @contextmanager
-    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
+    def holding(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[Held]:
         if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
             raise ValueError(f"{name!r} is no name for a lock")
         fd = os.open(self.path.parent / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -104,7 +104,7 @@ class SqliteDatabase(Database):
                 held = False
             else:
                 held = True
-            yield held
+            yield Held(is_held=held)
         finally:
             # Said aloud: a child that is just being started has the descriptor too, until it executes its program.
             fcntl.flock(fd, fcntl.LOCK_UN)

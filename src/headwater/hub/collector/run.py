@@ -18,6 +18,7 @@ import structlog
 
 from headwater.blobs import blob_key
 from headwater.blobs.settings import BlobSettings
+from headwater.db import Held
 from headwater.hub.collector import store
 from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
 from headwater.hub.files import copies
@@ -94,7 +95,7 @@ def collect(site: Site, *, now: datetime) -> Report:
         ClockJumped: an operator must confirm the clock first; nothing was touched.
         CollectorBusy: another run is under way.
     """
-    with _alone(site):
+    with _alone(site) as held:
         stop = site.db.write(advance_clock, now)
         if stop is not None:
             raise ClockJumped(stop)
@@ -102,8 +103,8 @@ def collect(site: Site, *, now: datetime) -> Report:
         done.claims_dropped = _until_done(lambda: site.db.write(store.drop_old_claims, now - CLAIM_GRACE))
         _until_done(lambda: site.db.write(store.forgive_old_xorbs, now - CLAIM_GRACE))
         done.rights_dropped = _until_done(lambda: site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE))
-        _end_blobs(site, done, now)
-        _end_xorbs(site, done, now)
+        _end_blobs(site, held, done, now)
+        _end_xorbs(site, held, done, now)
         _sweep_temporary(site, done)
         _sweep_orphans(site, done, now)
         # After the sweep: a link that was just given stays good until the next run.
@@ -116,11 +117,11 @@ def collect(site: Site, *, now: datetime) -> Report:
 
 
 @contextmanager
-def _alone(site: Site) -> Iterator[None]:
+def _alone(site: Site) -> Iterator[Held]:
     with site.db.holding("collector", exclusive=True, wait=False) as held:
         if not held:
             raise CollectorBusy
-        yield
+        yield held
 
 
 def _until_done(act: Callable[[], int]) -> int:
@@ -131,21 +132,23 @@ def _until_done(act: Callable[[], int]) -> int:
     return total
 
 
-def _end_blobs(site: Site, done: Report, now: datetime) -> None:
+def _end_blobs(site: Site, held: Held, done: Report, now: datetime) -> None:
     before = now - CONDEMNED_GRACE
     _until_done(lambda: site.db.write(store.doom_blobs, before))
     done.blobs_condemned = _until_done(lambda: site.db.write(store.condemn_blobs, before, now))
     while doomed := site.db.read(store.list_doomed_blobs):
+        held.check()  # so all of these were doomed before another, a backup perhaps, could hold it
         for sha256, generation in doomed:
             done.bytes_freed += site.blobs.delete(blob_key(sha256, generation))
         site.db.write(store.finish_blobs, doomed)
         done.blobs_removed += len(doomed)
 
 
-def _end_xorbs(site: Site, done: Report, now: datetime) -> None:
+def _end_xorbs(site: Site, held: Held, done: Report, now: datetime) -> None:
     _until_done(lambda: site.db.write(store.doom_xorbs, now - CONDEMNED_GRACE))
     done.xorbs_condemned = _until_done(lambda: site.db.write(store.condemn_xorbs, now - PROMISE, now))
     while doomed := site.db.read(store.list_doomed_xorbs):
+        held.check()
         for name, generation in doomed:
             key = payload_key(XetHash(name), generation)
             done.bytes_freed += site.blobs.delete(key) + site.blobs.delete(index_key(key))
@@ -173,9 +176,10 @@ def _sweep_orphans(site: Site, done: Report, now: datetime) -> None:
         while keys := list(itertools.islice(old, store.BATCH)):
             for key in _orphans(site, kind, keys):
                 # Nobody may be between naming an object and its row while this is decided.
-                with placing(site.db, exclusive=True):
+                with placing(site.db, exclusive=True) as alone:
                     found = site.blobs.find(key)
                     if found is not None and found.modified_at < before and _orphans(site, kind, [key]):
+                        alone.check()
                         done.bytes_freed += site.blobs.delete(key)
                         done.orphans_removed += 1
 

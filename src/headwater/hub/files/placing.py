@@ -119,9 +119,10 @@ def place_plain(
         generation, key = site.db.read(_planned, found)
         if key is not None:
             put_in_place(site.blobs, temporary, key)
-        with placing(site.db):
+        with placing(site.db) as held:
             if generation is not None and not site.blobs.exists(blob_key(found, generation)):
                 continue  # it lay there as an orphan, and a sweep came between
+            held.check()
             if site.db.write(_record, actor, repo_id, found, size_bytes=total, generation=generation, now=utcnow()):
                 return found
 
@@ -140,9 +141,10 @@ def place_verified(site: Site, actor: Actor, repo_id: RepoId, sha256: Sha256, si
         FileNotFoundError: it is not there any more.
     """
     key = blob_key(sha256, generation)
-    with placing(site.db):
+    with placing(site.db) as held:
         if not site.blobs.exists(key):
             raise FileNotFoundError(key)
+        held.check()
         is_used = site.db.write(
             _record_verified, actor, repo_id, sha256, size_bytes=size_bytes, generation=generation, now=utcnow()
         )

@@ -150,6 +150,7 @@ def collect(site: Site) -> None:
         if held:  # else a backup is being made
             while site.db.write(store.delete_retired, utcnow() - GRACE):
                 pass
+            held.check()  # so nothing that a backup names has lost its row here
             n_orphans = sum(1 for _ in remove_orphans(site))
     if n_orphans:
         _log.info("packs.collected", extra={"n_orphans": n_orphans})
@@ -175,10 +176,11 @@ def remove_orphans(site: Site, *, age_s: float = ORPHAN_AGE_S) -> Iterator[str]:
             continue
         repo_id, group = RepoId(int(folder)), list(keys)
         for key in _without_row(site, repo_id, group):
-            with placing(site.db, exclusive=True):
+            with placing(site.db, exclusive=True) as alone:
                 found = site.blobs.find(key)
                 gone = found is not None and found.modified_at < before and bool(_without_row(site, repo_id, [key]))
                 if gone:
+                    alone.check()
                     site.blobs.delete(key)
             if gone:
                 yield key

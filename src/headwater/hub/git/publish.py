@@ -207,8 +207,9 @@ def stored_pack(site: Site, repo_id: RepoId, pack: BuiltPack | None) -> Iterator
         while True:
             for key, content in contents.items():
                 _store(site.blobs, key, content)
-            with placing(site.db):
+            with placing(site.db) as held:
                 if all(site.blobs.exists(key) for key in contents):
+                    held.check()
                     yield None
                     return
     finally:

@@ -20,7 +20,7 @@ from headwater import accounts
 from headwater.accounts import Action
 from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
 from headwater.blobs.folder import refusing_when_full
-from headwater.db import Tx
+from headwater.db import Held, Tx
 from headwater.hub import access, files, quotas, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
@@ -348,9 +348,9 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
     if generation:
         # One at a time: a second one could put other parts together after the first has read back what lay there.
         stripe = hashlib.sha256(upload_id.encode()).hexdigest()[:2]
-        with site.db.holding(f"lfs-{stripe}", exclusive=True):
+        with site.db.holding(f"lfs-{stripe}", exclusive=True) as held:
             if not site.db.read(_is_here, grant, claimed):
-                _complete_in_store(site, grant, claimed, size_bytes, upload_id, count, generation, given)
+                _complete_in_store(site, held, grant, claimed, size_bytes, upload_id, count, generation, given)
         return claimed
     _require_parts(site, upload_id, count, given)
     path = _parts_path(site, upload_id)
@@ -379,6 +379,7 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
 
 def _complete_in_store(
     site: Site,
+    held: Held,
     grant: RepoGrant,
     claimed: Sha256,
     size_bytes: int,
@@ -405,6 +406,7 @@ def _complete_in_store(
     if (found, total) != (claimed, size_bytes):
         site.blobs.delete(key)
         raise SizeMismatch(size_bytes, total) if total != size_bytes else DigestMismatch(claimed, found)
+    held.check()
     try:
         placing.place_verified(site, grant.actor, grant.repo_id, claimed, size_bytes, generation)
     except FileNotFoundError as exc:

@@ -225,10 +225,11 @@ class _NextObject:
 
     def _keep(self, path: Path) -> None:
         stripe = int.from_bytes(hashlib.sha256(self._upload_id.encode()).digest()[:2], "big") % _STRIPES
-        with self._db.holding(f"upload-{stripe}", exclusive=True):
+        with self._db.holding(f"upload-{stripe}", exclusive=True) as held:
             now_here = self._parts.received(self._upload_id)
             if now_here != self.received:
                 raise OffsetDiffers(now_here, self.received)
+            held.check()
             self._blobs.adopt(path, _key(self._upload_id, self.received))
 
 
