@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import LiveApp
+import httpx
+
+from tests import growth
+from tests.conftest import LiveApp, wait_for
 
 
 def run_client(app: LiveApp, user: str, code: str, *arguments: str, home: Path, **env: str) -> str:
@@ -47,6 +50,12 @@ def being_received(app: LiveApp) -> list[Path]:
     """What lies in the working folder of the server's host."""
     with app.opened() as site:
         return list(site.blobs.tmp.iterdir())
+
+
+def lead_to_the_store(url: str) -> None:
+    """Where sites have a store: a file that came by Xet is plain there once it was read, and from then on answers say where."""
+    if growth.ON_GROWTH:
+        wait_for(lambda: httpx.get(url).is_redirect, what="the plain copy")
 
 
 def keys_of(app: LiveApp, prefix: str) -> list[str]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from tests import growth
+from tests.clients import lead_to_the_store
 from tests.conftest import wait_for
 
 LARGE = bytes(range(256)) * 4000
@@ -46,8 +46,15 @@ def live(web: httpx.Client) -> str:
 
 
 def facts(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    """What an answer says; of one that leads to a store, with what is found there: the address is signed anew each time."""
     own = {k: v for k, v in answer.headers.items() if k not in ("date", "x-request-id")}
-    return answer.status_code, own, answer.content
+    if answer.status_code != 302:
+        return answer.status_code, own, answer.content
+    there = httpx.get(own["location"])
+    assert there.headers["content-length"] == own["x-linked-size"]
+    assert there.headers["content-disposition"] == own["content-disposition"]
+    own["location"] = own["location"].partition("?")[0]
+    return there.status_code, own, there.content
 
 
 def ask_often(web, method, path, token=None):
@@ -59,20 +66,21 @@ def ask_often(web, method, path, token=None):
     return found[0]
 
 
-# Of a store each answer is another signed address.
-in_a_folder = pytest.param("weights.bin", marks=growth.only_on_one_machine)
-
-
-@pytest.mark.parametrize("path", ["config.json", in_a_folder])
-def test_a_file_is_told_the_same_from_memory(web, api, repo, path):
+@pytest.mark.parametrize(("path", "content"), [("config.json", b'{"model_type": "llama"}'), ("weights.bin", LARGE)])
+def test_a_file_is_told_the_same_from_memory(web, api, repo, path, content):
+    if content is LARGE:
+        assert web.get(f"/{repo}/resolve/main/{path}", follow_redirects=True).content == LARGE
+        lead_to_the_store(f"{live(web)}/{repo}/resolve/main/{path}")
     status, headers, body = ask_often(web, "HEAD", f"/{repo}/resolve/main/{path}")
-    assert (status, body) == (200, b"")
+    assert (status, body) == (200, content if "location" in headers else b"")
     assert headers["x-repo-commit"] == api.repo_info(repo).sha
     whole = ask_often(web, "GET", f"/{repo}/resolve/main/{path}")
-    assert int(headers["content-length"]) == len(whole[2])
+    assert (whole[0], whole[2]) == (200, content)
+    if "location" not in headers:
+        assert int(headers["content-length"]) == len(content)
     assert {**whole[1], "content-length": ""} == {**headers, "content-length": ""}
-    part = web.get(f"/{repo}/resolve/main/{path}", headers={"Range": "bytes=3-9"})
-    assert (part.status_code, part.content) == (206, whole[2][3:10])
+    part = web.get(f"/{repo}/resolve/main/{path}", headers={"Range": "bytes=3-9"}, follow_redirects=True)
+    assert (part.status_code, part.content) == (206, content[3:10])
     assert web.get(f"/{repo}/resolve/main/{path}", headers={"If-None-Match": headers["etag"]}).status_code == 304
 
 
@@ -100,15 +108,13 @@ def test_a_branch_that_moves_is_followed_and_a_commit_stays(web, api, repo):
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/{repo}/resolve/main/config.json",
-        pytest.param("/{repo}/resolve/main/weights.bin", marks=growth.only_on_one_machine),
-        "/api/models/{repo}",
-    ],
+    ["/{repo}/resolve/main/config.json", "/{repo}/resolve/main/weights.bin", "/api/models/{repo}"],
 )
 def test_rights_are_asked_each_time(live_app, web, api, repo, path):
     path = path.format(repo=repo)
     wait_for(lambda: "license:mit" in web.get(f"/api/models/{repo}").json()["tags"], what="the card's index")
+    if path.endswith(".bin"):
+        lead_to_the_store(live(web) + path)
     assert ask_often(web, "GET", path)[0] == 200
     api.update_repo_settings(repo, private=True)
     assert ask_often(web, "GET", path)[0] == 401

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tests import growth
+from tests.clients import lead_to_the_store
 from tests.conftest import wait_for
 
 LARGE = bytes(range(256)) * 4000
@@ -160,8 +160,10 @@ def test_head_carries_what_the_cache_needs(live_app, repo):
     assert answer.headers["x-repo-commit"] == api.repo_info(repo).sha
     assert answer.headers["etag"] == answer.headers["x-linked-etag"] == f'"{sha}"'
     assert answer.headers["x-linked-size"] == str(len(LARGE))
-    if answer.status_code != 302:  # once a store has it as it is, the answer is where to ask
-        assert answer.headers["content-length"] == str(len(LARGE))
+    if answer.status_code == 302:  # a store has it as it is: clients take the bytes from where this leads
+        answer = httpx.get(answer.headers["location"])
+        assert answer.content == LARGE
+    assert answer.headers["content-length"] == str(len(LARGE))
     small = get(live_app, f"/{repo}/resolve/main/config.json", method="HEAD")
     data = b'{"model_type": "llama"}'
     blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -177,23 +179,29 @@ def test_head_carries_what_the_cache_needs(live_app, repo):
         ("bytes=1023990-", 206, LARGE[1023990:]),
         ("bytes=-5", 206, LARGE[-5:]),
         ("bytes=5000000-", 416, None),
-        pytest.param("lines=1-2", 200, LARGE, marks=growth.only_on_one_machine),  # a store is asked by whoever wants it
+        ("lines=1-2", 200, LARGE),
     ],
 )
 def test_ranges_of_a_large_file(live_app, repo, asked, status, expected):
-    # From a folder at once; of a store the answer is where to ask, with the same range.
-    answer = httpx.get(
-        f"{live_app.url}/{repo}/resolve/main/weights.bin", headers={"Range": asked}, follow_redirects=True
-    )
+    url = f"{live_app.url}/{repo}/resolve/main/weights.bin"
+    lead_to_the_store(url)
+    answer = httpx.get(url, headers={"Range": asked}, follow_redirects=True)
     assert answer.status_code == status
     if expected is not None:
         assert answer.content == expected
 
 
-@growth.only_on_one_machine
-def test_ten_thousand_ranges_are_refused(live_app, repo):
+def test_several_ranges_are_answered_and_hundreds_refused(live_app, repo):
+    url = f"{live_app.url}/{repo}/resolve/main/weights.bin"
+    lead_to_the_store(url)
+    several = httpx.get(url, headers={"Range": "bytes=5-8,100-103"}, follow_redirects=True)
+    assert several.status_code == 206
+    assert several.headers["content-type"].startswith("multipart/byteranges")
+    for start, end in ((5, 9), (100, 104)):
+        told = f"Content-Range: bytes {start}-{end - 1}/{len(LARGE)}\r\n\r\n".encode()
+        assert several.content.partition(told)[2][:4] == LARGE[start:end]
     ranges = "bytes=" + ",".join(f"{n * 10}-{n * 10}" for n in range(700))
-    assert get(live_app, f"/{repo}/resolve/main/weights.bin", Range=ranges).status_code in (200, 416)
+    assert httpx.get(url, headers={"Range": ranges}, follow_redirects=True).status_code == 416
 
 
 def test_what_a_stranger_wrote_is_shown_but_never_run(live_app, repo):

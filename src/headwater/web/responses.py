@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
@@ -134,7 +134,7 @@ class SourceResponse(Response):
             self.status_code = 304
             await self._send(scope, send, 0, [])
             return
-        link = self._link()
+        link = self._link(asks)
         if link is not None:
             self.status_code = 302
             self.headers["Location"] = link
@@ -174,20 +174,21 @@ class SourceResponse(Response):
 
         await self._send(scope, send, total, pieces())
 
-    def _link(self) -> str | None:
+    def _link(self, asks: Collection[bytes]) -> str | None:
         if self._direct_s is None or self.status_code != 200 or self._source.is_local:
             return None
         if self._request.headers.get("sec-fetch-dest", "empty") not in ("empty", "document"):
+            return None
+        # Stores know bytes only, and one range at a time; of anything else each makes what it likes.
+        text = self._request.headers["range"] if b"range" in asks else None
+        if text is not None and ("," in text or parse_ranges(text, self._source.size_bytes) is None):
             return None
         shown = self.headers.get("content-disposition")
         return self._source.signed_url(expires_s=self._direct_s, disposition=shown, media_type=self._media_type)
 
     def _asked_bytes(self, size: int) -> int:
-        """How many bytes a client is after that is sent elsewhere; whether it may have them is said there."""
-        try:
-            ranges = parse_ranges(self._request.headers.get("range", ""), size)
-        except BadRange:
-            return 0
+        """How many bytes a client is after that is sent elsewhere."""
+        ranges = parse_ranges(self._request.headers.get("range", ""), size)
         return size if ranges is None else sum(end - start for start, end in ranges)
 
     def _add(self, name: bytes, value: str) -> None:
