@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from headwater.accounts.settings import IdentitySettings, OidcSettings
 from headwater.blobs.settings import BlobSettings, S3Settings
 from headwater.db import DatabaseSettings
-from headwater.hub.community.settings import WebhookSettings
+from headwater.hub.community.settings import AttachmentSettings, WebhookSettings
 from headwater.hub.git.settings import GitSettings
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.quotas.settings import QuotaSettings
@@ -107,6 +107,7 @@ SECTIONS: tuple[type, ...] = (
     GitSettings,
     LfsSettings,
     QuotaSettings,
+    AttachmentSettings,
     WebhookSettings,
     TelemetrySettings,
 )

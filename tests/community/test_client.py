@@ -386,11 +386,3 @@ def test_a_push_reaches_a_receiver(new_app):
         assert got.json["repo"]["url"]["web"] == f"{app.url}/{repo_id}"
     finally:
         receiver.stop()
-
-
-def test_what_is_not_served_says_so(live_app: LiveApp):
-    import httpx
-
-    answer = httpx.post(f"{live_app.url}/uploads", content=b"\x89PNG")
-    assert answer.status_code == 501
-    assert "commit the picture" in answer.json()["error"]

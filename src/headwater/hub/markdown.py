@@ -37,34 +37,36 @@ MAX_KEPT_CHARS = 8 << 20  # of what was shown lately
 AS_WRITTEN = '<pre class="plain too-much">'  # how the answer begins when the text takes more work than it may
 
 
-def render(text: str, *, link_base: str | None, image_base: str | None = None) -> str:
+def render(text: str, *, link_base: str | None, image_base: str | None = None, own_origin: str | None = None) -> str:
     """HTML for the inside of an element; never raises for what a stranger wrote.
 
     Args:
         link_base: what relative links stand on, with a slash at its end: ``/ada/m/blob/main/docs/``; None: relative links lead nowhere.
         image_base: the same for images; None takes ``link_base`` with ``resolve`` for ``blob``.
+        own_origin: images whose whole address begins so are shown as this site's own: ``https://hub.example.edu``.
     """
     if image_base is None and link_base is not None:
         image_base = link_base.replace("/blob/", "/resolve/", 1)
     cut = text[:MAX_CHARS].replace("\x00", "\ufffd")
-    html = _render_once(cut, link_base, image_base)
+    html = _render_once(cut, link_base, image_base, own_origin)
     return f"{AS_WRITTEN}{escape(cut)}</pre>" if html is None else html
 
 
-_shown: OrderedDict[tuple[bytes, str | None, str | None], str | None] = OrderedDict()
+_shown: OrderedDict[tuple[bytes, str | None, str | None, str | None], str | None] = OrderedDict()
 _shown_lock = threading.Lock()
 _shown_chars = 0
 
 
-def _render_once(text: str, link_base: str | None, image_base: str | None) -> str | None:
+def _render_once(text: str, link_base: str | None, image_base: str | None, own_origin: str | None) -> str | None:
     """Through this process's memory of what was shown lately; that a text is too much is remembered, too."""
     global _shown_chars  # noqa: PLW0603
-    key = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest(), link_base, image_base)
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+    key = (digest, link_base, image_base, own_origin)
     with _shown_lock:
         if key in _shown:
             _shown.move_to_end(key)
             return _shown[key]
-    html = _render(text, link_base, image_base)
+    html = _render(text, link_base, image_base, own_origin)
     size = len(html or "") + 500
     if size > MAX_KEPT_CHARS // 4:
         return html
@@ -99,7 +101,7 @@ class _Budget:
                 raise _TooMuch
 
 
-def _render(text: str, link_base: str | None, image_base: str | None) -> str | None:
+def _render(text: str, link_base: str | None, image_base: str | None, own_origin: str | None) -> str | None:
     """None when that would be too much."""
     budget = _Budget()
     env: dict[str, Any] = {"budget": budget, "nonce": secrets.token_hex(8), "formulas": []}
@@ -108,7 +110,8 @@ def _render(text: str, link_base: str | None, image_base: str | None) -> str | N
         budget.spend(STEPS_TAG * dirty.count("<"))
     except (_TooMuch, RecursionError):
         return None
-    clean = sanitise(dirty, link_base=link_base, image_base=image_base, own_tags=frozenset({"hw-formula"}))
+    own_tags = frozenset({"hw-formula"})
+    clean = sanitise(dirty, link_base=link_base, image_base=image_base, own_origin=own_origin, own_tags=own_tags)
     formulas = {_holder(env, number): formula for number, formula in enumerate(env["formulas"])}
     # In an attribute or a text the quotes would stand escaped, so this matches elements only; a stranger's have no formula.
     return _HOLDER.sub(lambda match: formulas.get(match.group(), ""), clean)
@@ -407,7 +410,12 @@ _ATTRIBUTE = re.compile(r' ([a-z\-]+)="([^"]*)"')
 
 
 def sanitise(
-    html: str, *, link_base: str | None = None, image_base: str | None = None, own_tags: frozenset[str] = frozenset()
+    html: str,
+    *,
+    link_base: str | None = None,
+    image_base: str | None = None,
+    own_origin: str | None = None,
+    own_tags: frozenset[str] = frozenset(),
 ) -> str:
     """HTML of a stranger without all that could act, load from elsewhere, or pretend to be part of the page."""
     import nh3
@@ -422,7 +430,7 @@ def sanitise(
         if name == "href":
             return _link(value, link_base)
         if name == "src":
-            return _source(value, image_base, elsewhere if tag == "img" else None)
+            return _own_path(value, own_origin) or _source(value, image_base, elsewhere if tag == "img" else None)
         if name == "cite":
             return None
         if name == "name":
@@ -477,6 +485,14 @@ def _link(value: str, base: str | None) -> str | None:
     if value.startswith(("//", "/\\", "\\")):
         return f"https:{value}" if value.startswith("//") and not value.startswith("///") else None
     return _joined(base, value)
+
+
+def _own_path(value: str, origin: str | None) -> str | None:
+    """What follows this site's own origin in an address."""
+    if origin is None or not value.startswith(f"{origin}/"):
+        return None
+    rest = "".join(char for char in value.removeprefix(origin).strip() if char.isprintable())
+    return None if rest.startswith(("//", "/\\")) else rest
 
 
 def _source(value: str, base: str | None, elsewhere: str | None) -> str | None:

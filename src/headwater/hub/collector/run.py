@@ -21,6 +21,7 @@ from headwater.blobs.settings import BlobSettings
 from headwater.db import Held
 from headwater.hub.collector import store
 from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_report
+from headwater.hub.community import attachments
 from headwater.hub.files import copies
 from headwater.hub.files.terms import payload_key
 from headwater.hub.placing import placing
@@ -29,7 +30,7 @@ from headwater.hub.xet.xorbs import index_key
 from headwater.kernel import HeadwaterError, Kind, XetHash, utcnow
 from headwater.web import Site
 
-CLAIM_GRACE = timedelta(days=7)  # from upload to commit
+CLAIM_GRACE = timedelta(days=7)  # from upload to commit, or of a picture to its comment
 DELETED_GRACE = timedelta(days=7)  # from a repository's deletion
 CONDEMNED_GRACE = timedelta(days=1)  # from "nobody may read this" to the end
 PROMISE = timedelta(days=28)  # clients rely on a xorb for 21 days after they last heard of it
@@ -103,6 +104,8 @@ def collect(site: Site, *, now: datetime) -> Report:
         done.claims_dropped = _until_done(lambda: site.db.write(store.drop_old_claims, now - CLAIM_GRACE))
         _until_done(lambda: site.db.write(store.forgive_old_xorbs, now - CLAIM_GRACE))
         done.rights_dropped = _until_done(lambda: site.db.write(store.drop_rights_of_deleted, now - DELETED_GRACE))
+        _until_done(lambda: site.db.write(attachments.drop_uses_in_deleted, now - DELETED_GRACE))
+        _until_done(lambda: site.db.write(attachments.drop_unused, now - CLAIM_GRACE))
         _end_blobs(site, held, done, now)
         _end_xorbs(site, held, done, now)
         _sweep_temporary(site, done)

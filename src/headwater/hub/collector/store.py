@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, select, tuple_, upda
 
 from headwater.db import Tx
 from headwater.hub import quotas
+from headwater.hub.tables.attachments import attachment
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.xet import xet_chunk, xet_file, xet_file_xorb, xorb, xorb_holder
@@ -50,9 +51,7 @@ def drop_rights_of_deleted(tx: Tx, before: datetime) -> int:
 
 
 def _is_unused() -> ColumnElement[bool]:
-    return and_(
-        ~exists().where(file_right.c.sha256 == blob.c.sha256), ~exists().where(upload_claim.c.sha256 == blob.c.sha256)
-    )
+    return and_(*(~exists().where(each.c.sha256 == blob.c.sha256) for each in (file_right, upload_claim, attachment)))
 
 
 def condemn_blobs(tx: Tx, before: datetime, now: datetime) -> int:

@@ -10,7 +10,7 @@ from headwater import accounts, ledger
 from headwater.accounts import Account, Action
 from headwater.db import Tx
 from headwater.hub.access import check_repository, find_by_name, get_repository
-from headwater.hub.community import webhooks
+from headwater.hub.community import attachments, webhooks
 from headwater.hub.community.errors import (
     BadField,
     BadText,
@@ -160,6 +160,7 @@ def edit_comment(
     body = check_body(body)
     if body != event.body:
         store.replace_body(tx, event, body, by=author_of(actor), keep=KEPT_EDITS, now=now)
+        attachments.note_uses(tx, repo.id, event, body)
         event = _get_comment(tx, discussion, comment_id)
         webhooks.announce(tx, repo, "update", "discussion.comment", now=now, discussion=discussion, comment=event)
     return event
@@ -175,6 +176,7 @@ def hide_comment(
         accounts.require(tx, actor, Action.WRITE, on=repo.resource)
     if event.hidden_at is None:
         store.hide_event(tx, event, by=author_of(actor), now=now)
+        attachments.end_uses(tx, event)
         event = _get_comment(tx, discussion, comment_id)
         webhooks.announce(
             tx, repo, "update", "discussion.comment", now=now, discussion=discussion, comment=_veiled(event)
@@ -261,6 +263,7 @@ def require_room(tx: Tx, actor: Actor, repo: Repository) -> None:
 def record_opening(tx: Tx, actor: Actor, repo: Repository, discussion: Discussion, body: str, *, now: datetime) -> None:
     """The opening comment, and word to webhooks and the record."""
     event = store.insert_event(tx, discussion.id, EventKind.COMMENT, author_of(actor), body=body, now=now)
+    attachments.note_uses(tx, repo.id, event, body)
     webhooks.announce(tx, repo, "create", "discussion", now=now, discussion=discussion, comment=event)
     _note(tx, actor, repo, discussion, "pull.opened" if discussion.is_pull else "discussion.opened", {}, now=now)
 
@@ -270,7 +273,9 @@ def append_comment(tx: Tx, discussion: Discussion, author_id: AccountId, body: s
     if not body:
         raise BadText("The comment is empty.")
     _require_event_room(discussion)
-    return store.insert_event(tx, discussion.id, EventKind.COMMENT, author_id, body=body, now=now)
+    event = store.insert_event(tx, discussion.id, EventKind.COMMENT, author_id, body=body, now=now)
+    attachments.note_uses(tx, discussion.repo_id, event, body)
+    return event
 
 
 def author_of(actor: Actor) -> AccountId:

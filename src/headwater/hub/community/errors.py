@@ -23,6 +23,34 @@ class CommentNotFound(HeadwaterError):
         super().__init__("There is no such comment in this discussion.")
 
 
+class AttachmentNotFound(HeadwaterError):
+    code = "attachment_not_found"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("There is no such picture, or it is not shown to you.")
+
+
+class NotAnImage(HeadwaterError):
+    code = "not_an_image"
+    kind = Kind.UNPROCESSABLE
+
+    def __init__(self) -> None:
+        super().__init__("This is no PNG, JPEG, GIF or WebP picture. Attach other files by a commit to the repository.")
+
+
+class ImageTooLarge(HeadwaterError):
+    code = "image_too_large"
+    kind = Kind.TOO_LARGE
+
+    def __init__(self, most_bytes: int, measured: str = "") -> None:
+        why = f"It has {measured}. " if measured else ""
+        super().__init__(
+            f"The picture is too large for a comment. {why}Send one of at most {most_bytes} bytes and 64 million pixels, "
+            "or commit it to the repository and link to it."
+        )
+
+
 class BadTitle(HeadwaterError):
     code = "bad_title"
     kind = Kind.BAD_INPUT

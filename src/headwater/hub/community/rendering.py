@@ -13,10 +13,12 @@ MAX_SECONDS = 2.0  # of this thread's own processor time
 class Renderer:
     """Renders the comments of one answer. When strangers' texts have used up its time, the rest comes as plain text.
 
-    Relative links stand on the files of the repository's default branch.
+    Relative links stand on the files of the repository's default branch. Pictures at ``own_origin``, as the address of an
+    uploaded one names it, are shown from wherever the page came from.
     """
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, *, own_origin: str) -> None:
+        self._own_origin = own_origin
         self._link_base = f"/{repo.path}/blob/{repo.default_branch}/"
         self._left_s = MAX_SECONDS
 
@@ -27,6 +29,6 @@ class Renderer:
         from headwater.hub import markdown
 
         started = time.thread_time()
-        html = markdown.render(text, link_base=self._link_base)
+        html = markdown.render(text, link_base=self._link_base, own_origin=self._own_origin)
         self._left_s -= time.thread_time() - started
         return html

@@ -16,3 +16,14 @@ class WebhookSettings:
         (),
         "Hosts, addresses or networks that webhooks may reach although they are private or local, separated by commas.",
     )
+
+
+@dataclass(frozen=True)
+class AttachmentSettings:
+    section: ClassVar[str] = "attachment"
+
+    max_bytes: int = setting(
+        10 << 20,
+        "Largest picture in a comment.",
+        check=lambda value: None if 1024 <= value <= 1 << 30 else f"{value} is not between 1 KiB and 1 GiB",
+    )

@@ -115,6 +115,21 @@ def place_plain(
         raise SizeMismatch(size_bytes, total)
     if claimed is not None and found != claimed:
         raise DigestMismatch(claimed, found)
+    now = utcnow()
+    return place_noted(
+        site,
+        temporary,
+        found=found,
+        total=total,
+        note=lambda tx: store.insert_claim(tx, repo_id, found, actor, now),
+        now=now,
+    )
+
+
+def place_noted(
+    site: Site, temporary: Path, *, found: Sha256, total: int, note: Callable[[Tx], None], now: datetime
+) -> Sha256:
+    """As ``place_plain``; ``note`` writes what keeps the bytes from being collected, in the transaction of their row."""
     while True:
         generation, key = site.db.read(_planned, found)
         if key is not None:
@@ -123,7 +138,7 @@ def place_plain(
             if generation is not None and not site.blobs.exists(blob_key(found, generation)):
                 continue  # it lay there as an orphan, and a sweep came between
             held.check()
-            if site.db.write(_record, actor, repo_id, found, size_bytes=total, generation=generation, now=utcnow()):
+            if site.db.write(_record, found, size_bytes=total, generation=generation, note=note, now=now):
                 return found
 
 
@@ -188,20 +203,19 @@ def _planned_generation(tx: Tx, sha256: Sha256) -> int | None:
 
 def _record(
     tx: Tx,
-    actor: Actor,
-    repo_id: RepoId,
     sha256: Sha256,
     *,
     size_bytes: int,
     generation: int | None,
+    note: Callable[[Tx], None],
     now: datetime,
 ) -> bool:
-    """Write row and claim; False when the row has moved on since ``generation`` was planned."""
+    """Write row and note; False when the row has moved on since ``generation`` was planned."""
     if _planned_generation(tx, sha256) not in (generation, None):
         return False
     if generation is not None:
         ensure_blob(tx, sha256, size_bytes, layout="plain", xet_hash=None, generation=generation, now=now)
-    store.insert_claim(tx, repo_id, sha256, actor, now)
+    note(tx)
     store.revive(tx, [sha256])
     return True
 

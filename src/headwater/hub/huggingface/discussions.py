@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from headwater import accounts
 from headwater.accounts import Account, Action
 from headwater.hub.access import get_repository
+from headwater.hub.community import attachments, pulls
 from headwater.hub.community import discussions as service
-from headwater.hub.community import pulls
 from headwater.hub.community.errors import BadField, DiscussionNotFound
 from headwater.hub.community.models import Discussion, DiscussionFilter, Event, EventKind, Status
 from headwater.hub.community.rendering import Renderer
 from headwater.hub.huggingface import fields
-from headwater.hub.huggingface.errors import NotServed
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import AccountId, Actor, to_iso, utcnow
-from headwater.web import Access, JsonResponse, Route, Site, call, read_json_object, read_tx, site_of, write_tx
+from headwater.web import (
+    Access,
+    JsonResponse,
+    Route,
+    Site,
+    actor_of,
+    call,
+    read_json_object,
+    read_tx,
+    receive_body,
+    site_of,
+    write_tx,
+)
 
 REPO = "/api/{type:models|datasets|spaces}/{ns}/{name}"
 TYPES = {"all": None, "discussion": False, "pull_request": True}
@@ -173,9 +185,12 @@ async def merge(request: Request) -> Response:
     return JsonResponse({"status": merged.status.value, "mergeCommitId": merged.merge_commit})
 
 
-async def refuse_image(request: Request) -> Response:
-    """``POST /uploads``: pictures for comments. Commit them to a repository and link to them instead."""
-    raise NotServed("image uploads for comments; commit the picture to a repository and link to it")
+async def upload_image(request: Request) -> Response:
+    """``POST /uploads``, the picture itself as the body: answers the address to name in a comment."""
+    site = site_of(request)
+    await read_tx(request, attachments.require_attaching)  # before any byte is taken
+    made = await receive_body(request, functools.partial(attachments.receive, site, actor_of(request)))
+    return PlainTextResponse(f"{site.base_url}{attachments.path_of(made)}")
 
 
 def _read_detail(site: Site, actor: Actor, target: Target, *, with_diff: bool) -> dict[str, Any]:
@@ -183,7 +198,7 @@ def _read_detail(site: Site, actor: Actor, target: Target, *, with_diff: bool) -
     discussion = detail.discussion
     answer = _summary(site, detail.repo, discussion, detail.people)
     pushed = pulls.expand_commits(site, detail.repo, detail.events)
-    renderer = Renderer(detail.repo)
+    renderer = Renderer(detail.repo, own_origin=site.base_url)
     events: list[dict[str, Any]] = []
     for event in detail.events:
         if event.kind is not EventKind.COMMIT:
@@ -220,7 +235,7 @@ def _read_event(site: Site, actor: Actor, target: Target, event: Event) -> dict[
     with site.db.reading() as tx:
         repo = get_repository(tx, actor, target.kind, target.name, Action.READ)
         people = accounts.get_accounts(tx, ids)
-    return _event(site, event, people, Renderer(repo))
+    return _event(site, event, people, Renderer(repo, own_origin=site.base_url))
 
 
 def _summary(
@@ -306,5 +321,5 @@ ROUTES = [
     Route("POST", f"{REPO}/discussions/{{num}}/title", rename, Access.CONTRIBUTE, "hf"),
     Route("POST", f"{REPO}/discussions/{{num}}/status", change_status, Access.CONTRIBUTE, "hf"),
     Route("POST", f"{REPO}/discussions/{{num}}/merge", merge, Access.WRITE, "hf"),
-    Route("POST", "/uploads", refuse_image, Access.PUBLIC, "hf"),
+    Route("POST", "/uploads", upload_image, Access.CONTRIBUTE, "hf"),
 ]

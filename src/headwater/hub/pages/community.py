@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from headwater import web
 from headwater.hub.community import gates
-from headwater.hub.pages import collecting, hooks, profile, talk
+from headwater.hub.pages import collecting, hooks, pictures, profile, talk
 from headwater.hub.pages.addresses import PREFIXES
 from headwater.hub.pages.head import name_of
 from headwater.kernel import utcnow
@@ -26,6 +26,7 @@ async def ask_access(request: Request) -> Response:
 ROUTES = [
     *collecting.ROUTES,
     *hooks.ROUTES,
+    *pictures.ROUTES,
     *(
         route
         for prefix in PREFIXES

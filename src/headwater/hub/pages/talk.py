@@ -19,6 +19,7 @@ from headwater.hub.community.errors import DiscussionNotFound
 from headwater.hub.community.models import Discussion, DiscussionFilter, Event, EventKind, Status
 from headwater.hub.community.rendering import Renderer
 from headwater.hub.git import CommitInfo, GitStore
+from headwater.hub.pages import pictures
 from headwater.hub.pages.doors import leads_on
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.pages.history import DiffView, show_diff
@@ -29,7 +30,6 @@ PER_PAGE = 30
 KINDS: Mapping[str, bool | None] = {"all": None, "discussion": False, "pull": True}
 STATES = ("open", "closed", "all")
 SHOWN_AGAIN = (Kind.BAD_INPUT, Kind.CONFLICT, Kind.UNPROCESSABLE, Kind.TOO_LARGE)
-FORM_LIMIT_BYTES = 512 * 1024
 NO_HTML = Markup()
 
 
@@ -93,7 +93,10 @@ class Merge:
 
 @dataclass(frozen=True)
 class TalkPage:
-    """``view`` is "talk" or "files". ``draft`` is what was typed into the form that ``problem`` belongs to."""
+    """``view`` is "talk" or "files". ``draft`` is what was typed into the form that ``problem`` belongs to.
+
+    ``refused_at`` says which: "edit", "say", or "" for those beside the title.
+    """
 
     head: Head
     discussion: Discussion
@@ -109,7 +112,9 @@ class TalkPage:
     is_own: bool
     editing: str
     draft: str
+    picture_bytes: int
     problem: HeadwaterError | None = None
+    refused_at: str = ""
 
     @property
     def may_decide(self) -> bool:
@@ -124,6 +129,7 @@ class NewTalkPage:
     body: str
     base: str
     branches: Sequence[str]
+    picture_bytes: int
     problem: HeadwaterError | None = None
 
 
@@ -230,7 +236,7 @@ def load_talk(
             is_base_gone=changes.base is None,
             clone=f"git fetch {site.base_url}/{repo.path} {discussion.ref}:pr/{num}\ngit switch pr/{num}",
         )
-    renderer = Renderer(repo)
+    renderer = Renderer(repo, own_origin=site.base_url)
     diff = None
     if changes is not None and changes.diff is not None:
         diff = show_diff(changes.diff, head, changes.head)
@@ -253,6 +259,7 @@ def load_talk(
         is_own=actor.account_id == discussion.author_id,
         editing=request.query_params.get("edit", ""),
         draft=draft,
+        picture_bytes=pictures.most_bytes(site),
         problem=problem,
     )
 
@@ -292,15 +299,17 @@ def short_name(ref: str) -> str:
 
 async def act(request: Request) -> Response:
     """``POST …/discussions/{num}``: the form's ``act`` says what; a refusal is shown with what was typed."""
-    form = await shell.read_form(request, limit_bytes=FORM_LIMIT_BYTES)
+    form = await pictures.read_form(request)
     doing = form["act"]
     try:
+        await pictures.keep_pictures(request, form)
         anchor = await _do(request, doing, form)
     except HeadwaterError as problem:
         if problem.kind not in SHOWN_AGAIN:
             raise
         page = await web.call(request, load_talk, request, "talk", form["text"], problem)
-        page = replace(page, editing=form["comment"])
+        refused_at = "edit" if doing == "edit" else "say" if doing in ("comment", "open", "closed") else ""
+        page = replace(page, editing=form["comment"], refused_at=refused_at)
         return shell.render(request, "hub/discussion.html", page, status=web.status_of(problem))
     flash = f"talk.flash_{doing}" if doing in ("merge", "rename", "hide") else None
     return shell.redirect(request, f"{request.url.path}{anchor}", flash=flash)
@@ -361,16 +370,19 @@ def load_new(
         body="" if form is None else form["text"],
         base=head.repo.default_branch if form is None else form["base"],
         branches=branches,
+        picture_bytes=pictures.most_bytes(site),
         problem=problem,
     )
 
 
 async def open_new(request: Request) -> Response:
     """``POST …/discussions/new``."""
-    form = await shell.read_form(request, limit_bytes=FORM_LIMIT_BYTES)
+    form = await pictures.read_form(request)
     kind, name = name_of(request)
-    title, body, now = form["title"], form["text"], utcnow()
+    now = utcnow()
     try:
+        await pictures.keep_pictures(request, form)
+        title, body = form["title"], form["text"]
         if form["pull"] == "1":
             repo, made = await web.write_tx(
                 request, pulls.open_pull_request, kind, name, title=title, body=body, base=form["base"] or None, now=now

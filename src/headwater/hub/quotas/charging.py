@@ -28,6 +28,7 @@ class _Account:
     private: int = 0
     pulls: int = 0
     pending: int = 0
+    attachments: int = 0
     repositories: int = 0
     waiting: int = 0  # of pending, what is charged to one who may not write there
 
@@ -60,6 +61,10 @@ class Bill:
             self._accounts[account_id].pending += n_bytes
             if is_guest:
                 self._accounts[account_id].waiting += n_bytes
+
+    def attached(self, account_id: AccountId, n_bytes: int) -> None:
+        """Pictures in comments."""
+        self._accounts[account_id].attachments += n_bytes
 
     def moved(
         self, account_id: AccountId, *, public: int = 0, private: int = 0, pulls: int = 0, repositories: int = 0
@@ -109,11 +114,13 @@ def _settle_account(tx: Tx, account_id: AccountId, change: _Account, *, check: b
         private=change.private,
         pulls=change.pulls,
         pending=change.pending,
+        attachments=change.attachments,
         repositories=change.repositories,
     )
     if not check:
         return
-    limits, grown = quota.limits, change.public + change.private + change.pulls + change.pending
+    grown = change.public + change.private + change.pulls + change.pending + change.attachments
+    limits = quota.limits
     if grown > 0 and limits.max_bytes is not None and usage.used_bytes > limits.max_bytes:
         raise QuotaExceeded(store.name_of(tx, account_id), "storage", limits.max_bytes, usage.used_bytes)
     most = limits.max_private_bytes

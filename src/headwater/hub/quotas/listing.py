@@ -68,7 +68,7 @@ def list_accounts(
     known = accounts.get_accounts(tx, [row.account_id for row in rows[:limit]])
     lines = []
     for row in rows[:limit]:
-        usage = Usage(row.public_bytes, row.private_bytes, row.pull_bytes, row.pending_bytes, row.n_repositories)
+        usage = Usage.from_row(row)
         own = Limits(row.max_bytes, row.max_private_bytes, row.max_repositories)
         lines.append(AccountLine(known[row.account_id], Quota(usage, own, own.over(default))))
     if search and cursor is None:  # those who have nothing yet are found by name, too

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 NO_LIMIT = -1  # as kept and as typed; None stands for the site's default
@@ -51,17 +51,23 @@ class SiteLimits:
 
 @dataclass(frozen=True)
 class Usage:
-    """What an account is charged: its repositories, its pull requests to others, its uploads without a commit."""
+    """What an account is charged: its repositories, its pull requests to others, its uploads without a commit, its pictures."""
 
     public_bytes: int = 0
     private_bytes: int = 0
     pull_bytes: int = 0
     pending_bytes: int = 0
+    attachment_bytes: int = 0
     n_repositories: int = 0
 
     @property
     def used_bytes(self) -> int:
-        return self.public_bytes + self.private_bytes + self.pull_bytes + self.pending_bytes
+        return self.public_bytes + self.private_bytes + self.pull_bytes + self.pending_bytes + self.attachment_bytes
+
+    @classmethod
+    def from_row(cls, row: Any) -> Usage:
+        """Out of a row that has columns of these names."""
+        return cls(**{each.name: getattr(row, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True)

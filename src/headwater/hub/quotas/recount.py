@@ -15,6 +15,7 @@ from sqlalchemy import Table, delete, func, insert, select, update
 from headwater.db import Tx
 from headwater.hub.quotas.models import Usage
 from headwater.hub.quotas.store import BATCH
+from headwater.hub.tables.attachments import attachment
 from headwater.hub.tables.community import discussion
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.quotas import account_usage, pull_usage, repository_usage
@@ -145,7 +146,7 @@ def _payer(tx: Tx, key: tuple[int, int]) -> int:
 def _kept_accounts(tx: Tx) -> dict[int, tuple[Usage, int]]:
     return {
         row.account_id: (
-            Usage(row.public_bytes, row.private_bytes, row.pull_bytes, row.pending_bytes, row.n_repositories),
+            Usage.from_row(row),
             row.used_bytes,
         )
         for row in tx.execute(select(account_usage))
@@ -187,6 +188,9 @@ def _add_up(tx: Tx) -> _Sums:
         accounts[repo.owner_id]["n_repositories"] += 1
     for account_id, n_bytes in _pending(tx):
         accounts[account_id]["pending_bytes"] += n_bytes
+    brought = select(attachment.c.account_id, func.sum(attachment.c.size_bytes).label("n"))
+    for row in tx.execute(brought.group_by(attachment.c.account_id)):
+        accounts[row.account_id]["attachment_bytes"] += int(row.n)
     return _Sums({n: Usage(**sums) for n, sums in accounts.items()}, repos, pulls)
 
 

@@ -31,6 +31,7 @@ _ADD_TO_ACCOUNT = prepared(
         private_bytes=_used.private_bytes + bindparam("d_private"),
         pull_bytes=_used.pull_bytes + bindparam("d_pulls"),
         pending_bytes=_used.pending_bytes + bindparam("d_pending"),
+        attachment_bytes=_used.attachment_bytes + bindparam("d_attachments"),
         used_bytes=_used.used_bytes + bindparam("d_used"),
         n_repositories=_used.n_repositories + bindparam("d_repositories"),
     )
@@ -39,6 +40,7 @@ _ADD_TO_ACCOUNT = prepared(
         _used.private_bytes,
         _used.pull_bytes,
         _used.pending_bytes,
+        _used.attachment_bytes,
         _used.n_repositories,
         _used.max_bytes,
         _used.max_private_bytes,
@@ -77,7 +79,15 @@ class RepositoryUsage:
 
 
 def add_to_account(
-    tx: Tx, account_id: AccountId, *, public: int, private: int, pulls: int, pending: int, repositories: int
+    tx: Tx,
+    account_id: AccountId,
+    *,
+    public: int,
+    private: int,
+    pulls: int,
+    pending: int,
+    attachments: int,
+    repositories: int,
 ) -> tuple[Usage, Quota, SiteLimits]:
     """Change the counters of one account; returns them as they are now, with what it may use."""
     values = {
@@ -86,15 +96,16 @@ def add_to_account(
         "d_private": private,
         "d_pulls": pulls,
         "d_pending": pending,
-        "d_used": public + private + pulls + pending,
+        "d_attachments": attachments,
+        "d_used": public + private + pulls + pending + attachments,
         "d_repositories": repositories,
     }
     row = tx.execute(_ADD_TO_ACCOUNT, values).first()
     if row is None:
         tx.execute(insert(account_usage).values(account_id=account_id))
         row = tx.execute(_ADD_TO_ACCOUNT, values).first()
-    usage = Usage(*row[:5])
-    default, own = SiteLimits.from_facts(row.in_force), Limits(*row[5:8])
+    usage, own = Usage.from_row(row), Limits(row.max_bytes, row.max_private_bytes, row.max_repositories)
+    default = SiteLimits.from_facts(row.in_force)
     return usage, Quota(usage, own, own.over(default.limits)), default
 
 
@@ -253,7 +264,7 @@ def find_quota(tx: Tx, account_id: AccountId) -> Quota:
     if row is None:
         return Quota(Usage(), Limits(), Limits().over(default))
     own = Limits(row.max_bytes, row.max_private_bytes, row.max_repositories)
-    usage = Usage(row.public_bytes, row.private_bytes, row.pull_bytes, row.pending_bytes, row.n_repositories)
+    usage = Usage.from_row(row)
     return Quota(usage, own, own.over(default))
 
 

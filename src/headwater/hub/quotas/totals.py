@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, insert, select, update
 
 from headwater.db import Tx
+from headwater.hub.tables.attachments import attachment
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.quotas import account_usage, pull_usage, repository_usage, storage_day
 from headwater.hub.tables.repositories import pack, repository
@@ -51,6 +52,7 @@ class Totals:
     packs: Amount
     retired_packs: Amount
     claimed: Amount
+    attachments: Amount
     uploading: Amount
     condemned: Amount
     deleting: Amount
@@ -65,8 +67,8 @@ class Totals:
 
     @property
     def logical_bytes(self) -> int:
-        """What all repositories hold, each for itself: what their owners are charged."""
-        return self.named_bytes + self.packs.n_bytes
+        """What all repositories and their comments hold, each for itself: what accounts are charged."""
+        return self.named_bytes + self.packs.n_bytes + self.attachments.n_bytes
 
     @property
     def saved_by_sharing(self) -> int:
@@ -87,6 +89,7 @@ _AMOUNTS = (
     "packs",
     "retired_packs",
     "claimed",
+    "attachments",
     "uploading",
     "condemned",
     "deleting",
@@ -114,6 +117,7 @@ def add_up(tx: Tx, now: datetime) -> Totals:
             blob.c.sha256.in_(select(upload_claim.c.sha256).where(~named)),
             blob.c.state.in_(kept),
         ),
+        "attachments": _amount(tx, attachment.c.size_bytes),
         "uploading": _amount(tx, upload_session.c.size_bytes),
         "condemned": _amount(tx, blob.c.size_bytes, blob.c.state == "condemned", blob.c.layout == "plain"),
         "deleting": _amount(tx, blob.c.size_bytes, blob.c.state == "deleting"),

@@ -16,7 +16,8 @@ account_usage = Table(
     Column("private_bytes", BigInteger, nullable=False, server_default="0"),
     Column("pull_bytes", BigInteger, nullable=False, server_default="0"),  # of pull requests to anybody's repositories
     Column("pending_bytes", BigInteger, nullable=False, server_default="0"),  # uploaded, waiting for a commit
-    Column("used_bytes", BigInteger, nullable=False, server_default="0"),  # all four
+    Column("attachment_bytes", BigInteger, nullable=False, server_default="0"),  # pictures in comments
+    Column("used_bytes", BigInteger, nullable=False, server_default="0"),  # all five
     Column("n_repositories", Integer, nullable=False, server_default="0"),
     Column("max_bytes", BigInteger),
     Column("max_private_bytes", BigInteger),

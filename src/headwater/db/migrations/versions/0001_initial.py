@@ -227,6 +227,7 @@ def upgrade() -> None:
         sa.Column("private_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("pull_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("pending_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("attachment_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("used_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("n_repositories", sa.Integer(), server_default="0", nullable=False),
         sa.Column("max_bytes", sa.BigInteger(), nullable=True),
@@ -236,6 +237,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_usage")),
     )
     op.create_index("ix_account_usage_used", "account_usage", ["used_bytes", "account_id"], unique=False)
+    op.create_table(
+        "attachment",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("media_type", sa.String(length=16), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "media_type in ('image/png', 'image/jpeg', 'image/gif', 'image/webp')",
+            name=op.f("ck_attachment_known_media_type"),
+        ),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_attachment_account_id")),
+        sa.ForeignKeyConstraint(["sha256"], ["blob.sha256"], name=op.f("fk_attachment_sha256")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attachment")),
+    )
+    op.create_index("ix_attachment_account", "attachment", ["account_id"], unique=False)
+    op.create_index("ix_attachment_created", "attachment", ["created_at"], unique=False)
+    op.create_index("ix_attachment_sha256", "attachment", ["sha256"], unique=False)
     op.create_table(
         "collection",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -870,6 +890,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["pack_id"], ["pack.id"], name=op.f("fk_pack_bytes_pack_id")),
         sa.PrimaryKeyConstraint("pack_id", name=op.f("pk_pack_bytes")),
     )
+    op.create_table(
+        "attachment_use",
+        sa.Column("attachment_id", sa.String(length=32), nullable=False),
+        sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["attachment_id"], ["attachment.id"], name=op.f("fk_attachment_use_attachment_id")),
+        sa.ForeignKeyConstraint(["event_id"], ["discussion_event.id"], name=op.f("fk_attachment_use_event_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_attachment_use_repo_id")),
+        sa.PrimaryKeyConstraint("attachment_id", "event_id", name=op.f("pk_attachment_use")),
+    )
+    op.create_index("ix_attachment_use_event", "attachment_use", ["event_id"], unique=False)
+    op.create_index("ix_attachment_use_repo", "attachment_use", ["repo_id"], unique=False)
     op.create_table(
         "comment_edit",
         sa.Column("id", sa.Integer(), nullable=False),
