@@ -84,6 +84,57 @@ def test_a_reader_sees_one_snapshot(db: Database):
     assert db.read(count) == before + 1
 
 
+def test_what_is_remembered_is_what_a_snapshot_would_read(db: Database, tmp_path: Path):
+    asked = 0
+
+    def find(tx: Tx) -> int:
+        def read() -> int:
+            nonlocal asked
+            asked += 1
+            return count(tx)
+
+        assert tx.remembered("count", read) == tx.remembered("count", read)
+        return tx.remembered("count", read)
+
+    assert [db.read(find) for _ in range(3)] == [0, 0, 0]
+    if db.dialect == "sqlite":
+        assert asked == 1
+    db.write(put, "a", 1)
+    assert db.read(find) == 1
+    other = open_database(tmp_path, growth.database_url_of(tmp_path))
+    with db.reading() as tx:
+        assert find(tx) == 1
+        other.write(put, "b", 2)
+        assert find(tx) == 1  # as the snapshot has it
+    assert db.read(find) == 2
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(20):
+            (db if n % 2 else other).write(put, f"more{n}", n)
+            assert db.read(find) == pool.submit(db.read, find).result() == 3 + n
+
+    def write_and_find(tx: Tx) -> tuple[int, int]:
+        before = find(tx)
+        put(tx, "own", 1)
+        return before, tx.remembered("count", lambda: count(tx))
+
+    assert db.write(write_and_find) == (22, 23)
+    assert db.read(find) == 23
+    other.close()
+
+
+def test_what_failed_is_not_remembered_and_memory_is_bounded(db: Database):
+    with db.reading() as tx:
+        with pytest.raises(ZeroDivisionError):
+            tx.remembered("bad", lambda: 1 // 0)
+        assert tx.remembered("bad", lambda: 7) == 7
+    for n in range(5000):
+        with db.reading() as tx:
+            assert tx.remembered(n, lambda n=n: n) == n
+    if db.dialect == "sqlite":
+        with db.reading() as tx:
+            assert len(tx._memory.now()) <= tx._memory.MOST
+
+
 def test_after_commit_runs_only_for_what_was_committed(db: Database):
     seen: list[str] = []
 

@@ -164,7 +164,8 @@ def _role_on(tx: Tx, actor: Actor, on: Resource) -> int:
         return 0
     if actor.is_site_admin or on.owner_id == actor.account_id:
         return Role.ADMIN
-    found = tx.execute(_ROLE, {"org": on.owner_id, "member": actor.account_id}).scalar()
+    values = {"org": on.owner_id, "member": actor.account_id}
+    found = tx.remembered(("role", on.owner_id, actor.account_id), lambda: tx.execute(_ROLE, values).scalar())
     return found or 0
 
 

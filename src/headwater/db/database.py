@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -33,18 +33,44 @@ RETRY_AFTER_S = 2
 _log = logging.getLogger("headwater.db")
 
 
-class Tx:
-    """An open transaction: the connection, and what to do once it is on disk."""
+class Memory:
+    """What one connection has found since anybody last committed anything; see ``Tx.remembered``."""
 
-    __slots__ = ("_after_commit", "_raw", "conn", "dialect", "held", "writable")
+    MOST = 256  # each thread that reads has a connection
+
+    def __init__(self, version: Callable[[], int]) -> None:
+        self._read_version = version
+        self._version: int | None = None
+        self._known: dict[Hashable, Any] = {}
+
+    def now(self) -> dict[Hashable, Any]:
+        """What holds in the open snapshot."""
+        version = self._read_version()
+        if version != self._version or len(self._known) >= self.MOST:
+            self._known.clear()
+            self._version = version
+        return self._known
+
+
+class Tx:
+    """An open transaction: the connection, and what to do once it is on disk.
+
+    ``memory``: for snapshots of databases that can tell, at next to no cost, whether anybody has committed.
+    """
+
+    __slots__ = ("_after_commit", "_known", "_memory", "_raw", "conn", "dialect", "held", "writable")
 
     held: Any  # what the database lets go of at the end
 
-    def __init__(self, conn: Connection, raw: Any, dialect: Dialect, *, writable: bool) -> None:
+    def __init__(
+        self, conn: Connection, raw: Any, dialect: Dialect, *, writable: bool, memory: Memory | None = None
+    ) -> None:
         self.conn = conn
         self._raw = raw
         self.dialect = dialect
         self.writable = writable
+        self._memory = memory
+        self._known: dict[Hashable, Any] | None = None
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -52,6 +78,25 @@ class Tx:
         if isinstance(args[0], Prepared):
             return args[0].run(self.dialect, self._raw, *args[1:])
         return self.conn.execute(*args, **kwargs)
+
+    def remembered(self, key: Hashable, find: Callable[[], T]) -> T:
+        """``find()``, or what it gave before for this key where no other connection has committed anything since.
+
+        For rows that every request asks for again: what is remembered is what ``find`` would read in this very snapshot,
+        so it outlives no change. ``find`` reads nothing but this snapshot and gives something small that nobody changes.
+        """
+        known = self._known
+        if known is None:
+            if self._memory is None:
+                return find()
+            known = self._known = self._memory.now()
+        if key in known:
+            found: T = known[key]
+            return found
+        found = find()
+        if len(known) < Memory.MOST:
+            known[key] = found
+        return found
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Run ``act`` once this transaction is durable; a failure there is logged and changes nothing."""

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,7 +26,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from headwater.db import metrics
-from headwater.db.database import Database, DatabaseFull, Held, Tx
+from headwater.db.database import Database, DatabaseFull, Held, Memory, Tx
 from headwater.db.moving import refuse_or_thaw
 from headwater.db.prepared import SQLITE
 from headwater.db.schema import upgrade_schema
@@ -61,9 +62,9 @@ class SqliteDatabase(Database):
             conn.exec_driver_sql("COMMIT")
 
     def _begin_read(self) -> Tx:
-        conn, raw = self._reader()
+        conn, raw, memory = self._reader()
         _run(raw, "BEGIN")
-        return Tx(conn, raw, "sqlite", writable=False)
+        return Tx(conn, raw, "sqlite", writable=False, memory=memory)
 
     def _end_read(self, tx: Tx) -> None:
         _run(tx._raw, "ROLLBACK")  # noqa: SLF001 -- a transaction is the database's own
@@ -85,8 +86,7 @@ class SqliteDatabase(Database):
         return waiting.future
 
     def version(self) -> int:
-        found: int = _run(self._reader()[1], "PRAGMA data_version").fetchone()[0]
-        return found
+        return _data_version(self._reader()[1])
 
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*"))
@@ -125,13 +125,14 @@ class SqliteDatabase(Database):
             conn.close()
         self._engine.dispose()
 
-    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
-        found: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "conn", None)
+    def _reader(self) -> tuple[Connection, sqlite3.Connection, Memory]:
+        found: tuple[Connection, sqlite3.Connection, Memory] | None = getattr(self._local, "conn", None)
         if found is None:
             conn = self._engine.connect()
             self._connections.append(conn)
             metrics.POOL_USED.set(len(self._connections))
-            found = self._local.conn = conn, _driver_connection(conn)
+            raw = _driver_connection(conn)
+            found = self._local.conn = conn, raw, Memory(partial(_data_version, raw))
         return found
 
     def _start_writer(self) -> None:
@@ -274,6 +275,12 @@ def _run(raw: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
         return raw.execute(sql)
     except sqlite3.Error as exc:
         raise SQLITE.translated(exc, sql) from exc
+
+
+def _data_version(raw: sqlite3.Connection) -> int:
+    """Inside a transaction: of its snapshot, which this takes if nothing else has."""
+    found: int = _run(raw, "PRAGMA data_version").fetchone()[0]
+    return found
 
 
 def _sqlite_engine(path: Path) -> Engine:

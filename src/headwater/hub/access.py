@@ -59,7 +59,12 @@ def check_repository(tx: Tx, actor: Actor, found: Repository | None, action: Act
 
 def find_by_name(tx: Tx, kind: RepoKind, name: RepoName) -> Repository | None:
     """By present or former name, whoever asks: for services that check rights themselves."""
-    row = tx.execute(_BY_NAME, {"of_kind": kind.value, "key": str(name).casefold()}).first()
+    key = str(name).casefold()
+    return tx.remembered(("repository", kind, key), lambda: _find_by_key(tx, kind, key))
+
+
+def _find_by_key(tx: Tx, kind: RepoKind, key: str) -> Repository | None:
+    row = tx.execute(_BY_NAME, {"of_kind": kind.value, "key": key}).first()
     return None if row is None else from_row(row)
 
 

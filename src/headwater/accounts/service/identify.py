@@ -1,4 +1,4 @@
-"""From a secret to an actor. Runs on every request with a credential: one indexed look-up, no cache to go stale."""
+"""From a secret to an actor. Runs on every request with a credential: one indexed look-up, which the snapshot may remember."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class Identified:
     session: Session | None = None
 
 
+@dataclass(frozen=True)
+class _Token:
+    """What a row says of a token, whenever it is asked."""
+
+    actor: Actor
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
 def identify_token(tx: Tx, token: str, *, now: datetime) -> Identified:
     """The owner of a token, bounded by what the token may do.
 
@@ -34,18 +43,25 @@ def identify_token(tx: Tx, token: str, *, now: datetime) -> Identified:
     """
     if not credentials.looks_like_token(token):
         raise BadCredential
-    row = secrets.token_with_owner(tx, credentials.digest_of(token))
+    digest = credentials.digest_of(token)
+    found = tx.remembered(("token", digest), lambda: _find_token(tx, digest))
+    if found is None or (found.expires_at is not None and found.expires_at <= now):
+        raise BadCredential
+    return Identified(found.actor, is_stale=found.last_used_at is None or now - found.last_used_at > TOUCH_EVERY)
+
+
+def _find_token(tx: Tx, digest: str) -> _Token | None:
+    """A token that was not revoked, of an owner who is not suspended."""
+    row = secrets.token_with_owner(tx, digest)
     if row is None or row.revoked_at is not None or row.suspended_at is not None:
-        raise BadCredential
-    if row.expires_at is not None and row.expires_at <= now:
-        raise BadCredential
+        return None
     actor = Actor(
         account_id=AccountId(row.account_id),
         name=row.account_name,
         is_site_admin=row.is_site_admin,
         limits=TokenLimits(row.id, row.name, row.role, secrets.grants_of(row.grants)),
     )
-    return Identified(actor, is_stale=row.last_used_at is None or now - row.last_used_at > TOUCH_EVERY)
+    return _Token(actor, row.expires_at, row.last_used_at)
 
 
 def identify_session(tx: Tx, secret: str, *, now: datetime) -> Identified | None:

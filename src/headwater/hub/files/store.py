@@ -94,15 +94,19 @@ def find_blobs(tx: Tx, digests: Iterable[Sha256]) -> dict[Sha256, Blob]:
     return found
 
 
-def find_readable(tx: Tx, repo_id: RepoId, sha256: Sha256) -> tuple[Blob | None, set[int]]:
+def find_readable(tx: Tx, repo_id: RepoId, sha256: Sha256) -> tuple[Blob | None, frozenset[int]]:
     """The row of a digest, in any state, and through what the repository may read it; as ``find_rights``."""
-    rows = tx.execute(_READABLE, {"repo": repo_id, "digest": sha256}).all()
-    if not rows:
-        return None, set()
-    row = rows[0]
-    facts = row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
-    found = Blob(sha256, *facts, row.copy_generation, row.copy_used_at)
-    return found, {each.pull for each in rows}
+
+    def find() -> tuple[Blob | None, frozenset[int]]:
+        rows = tx.execute(_READABLE, {"repo": repo_id, "digest": sha256}).all()
+        if not rows:
+            return None, frozenset()
+        row = rows[0]
+        facts = row.size_bytes, row.layout, row.xet_hash, row.state, row.generation
+        found = Blob(sha256, *facts, row.copy_generation, row.copy_used_at)
+        return found, frozenset(each.pull for each in rows)
+
+    return tx.remembered(("readable", repo_id, sha256), find)
 
 
 def find_rights(tx: Tx, repo_id: RepoId, digests: Iterable[Sha256]) -> dict[Sha256, set[int]]:
