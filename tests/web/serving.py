@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
@@ -17,12 +18,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from headwater.blobs import BlobFolder, Extent, FileSource, MemorySource, Piece
-from headwater.db import open_database
+from headwater.db import Tx, open_database
 from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
 from headwater.web import (
     Access,
     BodyReader,
     JsonResponse,
+    ReadyResponse,
     Route,
     Site,
     SourceResponse,
@@ -165,6 +167,35 @@ async def authenticate(request: Request) -> Actor:
     return Actor(name=name) if name else ANONYMOUS
 
 
+def identify(request: Request, _tx: Tx) -> Actor:
+    """As ``authenticate``, for what is answered at once."""
+    name = request.headers.get("authorization", "")
+    if name == "wrong":
+        raise Refused("that credential is wrong")
+    return Actor(name=name) if name else ANONYMOUS
+
+
+def tell_at_once(request: Request, _tx: Tx) -> Response | None:
+    """What the path asks for: an answer that is at hand, or one that is not."""
+    match request.path_params["how"]:
+        case "told":
+            return ReadyResponse(b'{"actor":"%s"}' % request.state.actor.name.encode(), headers={"X-Way": "at once"})
+        case "memory":
+            return SourceResponse(request, MemorySource(b"0123456789"), etag='"m"')
+        case "file":
+            return SourceResponse(request, FileSource(_folder(request) / "small", 25))
+        case "bad-header":
+            return ReadyResponse(b"", headers={"X-Way": "a\nb"})
+        case "broken":
+            raise RuntimeError("a bug")
+    return None
+
+
+async def tell_later(request: Request) -> Response:
+    await asyncio.sleep(0)
+    return JsonResponse({"actor": request.state.actor.name, "later": True})
+
+
 def refuse_upper(request: Request, error: HeadwaterError) -> Response:
     """A dialect of its own, to see which one was chosen."""
     return Response(error.message.upper(), {Kind.NOT_FOUND: 404, Kind.BROKEN: 500}.get(error.kind, 400), error.headers)
@@ -187,6 +218,7 @@ ROUTES = [
     Route("GET", "/public/{rest*}", get_echo, Access.PUBLIC, "hf"),
     Route("GET", "/signed/{rest*}", get_echo, Access.SIGNED_LINK, "hf"),
     Route("GET", "/page", get_page, Access.PUBLIC, "page"),
+    Route("GET", "/at-once/{how}", tell_later, Access.READ, "hf", at_once=tell_at_once),
 ]
 
 
@@ -247,7 +279,7 @@ def serve(folder: Path, listener_fd: int, loop: str) -> None:
         from headwater.web import WebSettings
 
         site.settings = Settings([WebSettings(trusted_proxies=tuple(os.environ["TEST_PROXIES"].split(",")))])
-    app = build_app(site, ROUTES, authenticate, {"loud": refuse_upper})
+    app = build_app(site, ROUTES, authenticate, {"loud": refuse_upper}, identify)
     listener = socket.socket(fileno=listener_fd)
     listener.setblocking(False)
     reading, _writing = os.pipe()

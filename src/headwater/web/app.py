@@ -6,6 +6,7 @@ import ipaddress
 import random
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -26,6 +27,7 @@ from headwater.web.watch import Seen, Watch
 Authenticate = Callable[[Request], Awaitable[Actor]]
 Identify = Callable[[Request, Tx], Actor]
 Dialect = Callable[[Request, HeadwaterError], Response]
+SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PLAIN_PATH = re.compile(rb"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~@:+,;=!$&'()*-]+)+/?")
@@ -89,54 +91,100 @@ class _App:
         self.proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.watch = Watch(router.routes, settings)
 
+    def at_once(self, scope: Scope, send_whole: SendWhole) -> bool:
+        """Answer a GET or HEAD without a task of its own, where the whole answer is at hand.
+
+        Where it is not, or the answer is a refusal, nothing is sent, and calling the application with the same scope goes on
+        from there.
+        """
+        if not self.reads_on_loop or scope["method"] not in ("GET", "HEAD"):
+            return False
+        call = scope["headwater.call"] = self._begin(scope)
+        try:
+            route = self._find_route(call)
+            if route is None or route.at_once is None:
+                return False
+            call.is_asked = True
+            response = call.response = self._answer_at_once(call.request, route)
+            body = None if response is None else _body_at_hand(response, scope)
+            if response is None or body is None:
+                return False
+            send_whole(response.status_code, call.answer.headed(response.status_code, response.raw_headers), body)
+        except Exception as exc:  # noqa: BLE001 -- raised again where refusals are written
+            call.failed = exc
+            return False
+        self._end(call)
+        del scope["headwater.call"]  # which leads back to the scope: no work for the garbage collector
+        return True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        seen = self.watch.begin(self._apply_proxy(scope))
-        request = Request(scope, receive, send)
-        request_id = _request_id(scope)
-        scope["state"] = {"site": self.site, "actor": ANONYMOUS, "request_id": request_id}
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer = _Answer(request, send, seen)
-        route: Route | None = None
+        call = scope.pop("headwater.call", None) or self._begin(scope)
+        structlog.contextvars.bind_contextvars(request_id=call.request_id)
+        request, answer = call.request, call.answer
+        request._receive, request._send, answer.send_on = receive, send, send  # noqa: SLF001 -- a request is made before these are
         try:
-            raw_path = _checked_path(scope)
-            route, values, allowed = self.router.find(scope["method"], raw_path)
-            scope["path_params"] = values
-            if route is None:
-                response = await self._answer_unknown(request, raw_path, allowed)
-            else:
-                response = await self._answer(request, route)
+            if call.failed is not None:
+                raise call.failed
+            response = call.response or await self._answer(call)
         except HeadwaterError as error:
             answer.code = error.code
-            response = self._refuse(request, route, error)
+            response = self._refuse(request, call.route, error)
         except Exception:
-            log.exception("request.failed", method=scope["method"], route=route and route.pattern)
+            log.exception("request.failed", method=scope["method"], route=call.route and call.route.pattern)
             answer.code = Broken.code
-            response = self._refuse(request, route, Broken(request_id))
+            response = self._refuse(request, call.route, Broken(call.request_id))
         try:
             await response(scope, receive, answer.send)
         except HeadwaterError as error:
             if answer.status:
                 raise
             answer.code = error.code
-            await self._refuse(request, route, error)(scope, receive, answer.send)
+            await self._refuse(request, call.route, error)(scope, receive, answer.send)
         except Exception:
             if answer.status:
-                log.exception("answer.broken_off", route=route and route.pattern)
+                log.exception("answer.broken_off", route=call.route and call.route.pattern)
                 _break_off(scope)
                 return
-            log.exception("request.failed", method=scope["method"], route=route and route.pattern)
+            log.exception("request.failed", method=scope["method"], route=call.route and call.route.pattern)
             answer.code = Broken.code
-            await self._refuse(request, route, Broken(request_id))(scope, receive, answer.send)
+            await self._refuse(request, call.route, Broken(call.request_id))(scope, receive, answer.send)
         finally:
-            exchange = scope.get("headwater.exchange")
-            more = self.watch.end(seen, route, request.method, 0 if exchange is None else exchange.received_bytes)
-            if more is not None:
-                self._log(request, route, answer, more)
+            self._end(call)
 
-    async def _answer(self, request: Request, route: Route) -> Response:
-        if route.at_once is not None and self.identify is not None:
+    def _begin(self, scope: Scope) -> _Call:
+        seen = self.watch.begin(self._apply_proxy(scope))
+        request_id = _request_id(scope)
+        scope["state"] = {"site": self.site, "actor": ANONYMOUS, "request_id": request_id}
+        return _Call(Request(scope), request_id, seen)
+
+    def _find_route(self, call: _Call) -> Route | None:
+        """The route, and what it takes out of the path; once a request.
+
+        Raises:
+            BadAddress.
+        """
+        if call.raw_path is None:
+            scope = call.request.scope
+            raw_path = _checked_path(scope)
+            call.route, scope["path_params"], call.allowed = self.router.find(scope["method"], raw_path)
+            call.raw_path = raw_path
+        return call.route
+
+    def _end(self, call: _Call) -> None:
+        request = call.request
+        exchange = request.scope.get("headwater.exchange")
+        received_bytes = 0 if exchange is None else exchange.received_bytes
+        more = self.watch.end(call.answer.seen, call.route, request.scope["method"], received_bytes)
+        if more is not None:
+            self._log(request, call.route, call.answer, more)
+
+    async def _answer(self, call: _Call) -> Response:
+        request, route = call.request, self._find_route(call)
+        if route is None:
+            return await self._answer_unknown(request, call.raw_path or "", call.allowed)
+        if route.at_once is not None and not call.is_asked:
             if self.reads_on_loop:
                 found = self._answer_at_once(request, route)
             else:
@@ -148,7 +196,8 @@ class _App:
 
     def _answer_at_once(self, request: Request, route: Route) -> Response | None:
         """Who asks, whether they may, and what: all in one snapshot."""
-        assert self.identify is not None and route.at_once is not None  # noqa: S101, PT018
+        if self.identify is None or route.at_once is None:
+            return None
         with self.site.db.reading() as tx:
             try:
                 request.scope["state"]["actor"] = self.identify(request, tx)
@@ -225,7 +274,8 @@ class _App:
         values = request.scope["path_params"] if route else {}
         actor: Actor = request.scope["state"]["actor"]
         facts: dict[str, object] = {
-            "method": request.method,
+            "request_id": request.scope["state"]["request_id"],
+            "method": request.scope["method"],
             # The pattern, not the address: an address may hold a one-time link or a signature.
             "route": route.pattern if route else None,
             "status": answer.status,
@@ -244,40 +294,68 @@ class _App:
             write_info("request.answered", facts)
 
 
+class _Call:
+    """One request under way."""
+
+    __slots__ = ("allowed", "answer", "failed", "is_asked", "raw_path", "request", "request_id", "response", "route")
+
+    def __init__(self, request: Request, request_id: str, seen: Seen) -> None:
+        self.request = request
+        self.request_id = request_id
+        self.answer = _Answer(request.scope["state"], request_id, seen)
+        self.raw_path: str | None = None  # once the route was looked for
+        self.route: Route | None = None
+        self.allowed: list[str] = []
+        self.is_asked = False  # whether the route was asked to answer at once
+        self.response: Response | None = None  # found, but not yet sent
+        self.failed: Exception | None = None
+
+
 class _Answer:
     """Stands before ``send``: adds what every answer carries, and remembers what was sent."""
 
-    def __init__(self, request: Request, send: Send, seen: Seen) -> None:
+    __slots__ = ("_request_id", "_state", "code", "seen", "send_on", "size_bytes", "status")
+
+    send_on: Send
+
+    def __init__(self, state: dict[str, Any], request_id: str, seen: Seen) -> None:
         self.status = 0
         self.size_bytes = 0
         self.code = ""
-        self._request = request
-        self._send = send
-        self._seen = seen
+        self.seen = seen
+        self._state = state
+        self._request_id = request_id
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self._seen.began(self.status)
-            message["headers"] = headers = list(message.get("headers", ()))
-            present = dict(headers)
-            length = present.get(b"content-length")
-            self.size_bytes = 0 if length is None else int(length)
-            self._complete(headers, present)
-        await self._send(message)
+            message["headers"] = self.headed(message["status"], message.get("headers", ()))
+        await self.send_on(message)
 
-    def _complete(self, headers: list[tuple[bytes, bytes]], present: Mapping[bytes, bytes]) -> None:
-        state = self._request.scope["state"]
+    def headed(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The answer begins: all of its headers."""
+        self.status = status
+        self.seen.began(status)
+        headers = list(given)
+        present = dict(headers)
+        length = present.get(b"content-length")
+        self.size_bytes = 0 if length is None else int(length)
         if b"x-request-id" not in present:
-            headers.append((b"x-request-id", state["request_id"].encode("ascii")))
+            headers.append((b"x-request-id", self._request_id.encode("ascii")))
         if b"x-content-type-options" not in present:
             headers.append((b"x-content-type-options", b"nosniff"))
         media_type = present.get(b"content-type", b"").partition(b";")[0].lower()
         if media_type in _RUNS_IN_BROWSERS and b"content-security-policy" not in present:
-            is_page = media_type == b"text/html" and "serves_strangers_bytes" not in state
+            is_page = media_type == b"text/html" and "serves_strangers_bytes" not in self._state
             headers.append((b"content-security-policy", _PAGE_POLICY if is_page else _SANDBOX))
             if b"referrer-policy" not in present:
                 headers.append((b"referrer-policy", b"same-origin"))
+        return headers
+
+
+def _body_at_hand(response: Response, scope: Scope) -> bytes | None:
+    at_hand = getattr(response, "at_hand", None)
+    body: bytes | None = None if at_hand is None else at_hand(scope)
+    return body
 
 
 def _break_off(scope: Scope) -> None:

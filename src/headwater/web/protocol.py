@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import signal
 import socket
@@ -45,6 +46,12 @@ LEAVE_S = 1.0  # of silence after which a connection of a process that leaves is
 LONGEST_LEAVE_S = 600  # a process that leaves may finish long answers for so long
 JOINED_BYTES = 64 * 1024  # a larger body is not copied behind its head
 HEAD_S = 30.0  # a request's head must be complete within this
+_OF_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"expect"))
+_EXTENSIONS: dict[str, dict[object, object]] = {
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+    "headwater.pieces": {},
+}
 
 
 class Protocol(HttpToolsProtocol):
@@ -101,8 +108,6 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._head_since = None
         super().on_headers_complete()
-        if self.is_leaving and self.cycle is not None:
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self.body_seen += len(body)
@@ -140,7 +145,13 @@ class Protocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, Exchange(self, cycle, app))  # type: ignore[arg-type]
+        if self.is_leaving and cycle is self.cycle:
+            cycle.keep_alive = False
+        exchange, context = Exchange(self, cycle, app), contextvars.copy_context()
+        if not context.run(exchange.answer_at_once):
+            task = self.loop.create_task(cycle.run_asgi(exchange), context=context)  # type: ignore[arg-type]
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
 
     def leave(self) -> None:
         """The process has a successor: answer what comes on this connection once more, with word that it ends.
@@ -182,18 +193,34 @@ class Exchange:
         self._came_before = 0  # the taken body's first bytes, which the loop had received
         self._closes_late = False
         self._head = b""  # of the answer, until it leaves with the first of its body
+        cycle.scope["headwater.exchange"] = self  # type: ignore[typeddict-unknown-key]
+        if protocol.is_plain:
+            cycle.scope["extensions"] = _EXTENSIONS
+
+    def answer_at_once(self) -> bool:
+        """Answer without a task of its own, where the application can; inside the parser's callback for the request's head.
+
+        Not where something waits before it: what is queued would be answered one inside the other.
+        """
+        cycle, protocol = self.cycle, self.protocol
+        at_once = getattr(self.app, "at_once", None)
+        if at_once is None or protocol.pipeline or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        if any(name in _OF_A_BODY for name, _ in cycle.scope["headers"]) or not at_once(cycle.scope, self._send_whole):
+            return False
+        del cycle.scope["headwater.exchange"]  # type: ignore[typeddict-item]
+        cycle.more_body = False
+        cycle.response_complete = True
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["headwater.exchange"] = self
-        if self.protocol.is_plain:
-            scope["extensions"] = {
-                "http.response.pathsend": {},
-                "http.response.zerocopysend": {},
-                "headwater.pieces": {},
-            }
         try:
             await self.app(scope, receive, self.send)
         finally:
+            del scope["headwater.exchange"]  # which leads back here: no work for the garbage collector
             if self.taken is not None:
                 RECEIVED_BY_THREAD.add_alone(self.taken.received - self._came_before)
 
@@ -233,29 +260,40 @@ class Exchange:
             raise RuntimeError("an answer was begun twice")
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
-        names, values, lines, says_close = [], [], [STATUS_LINE[status]], False
-        for name, value in (*cycle.default_headers, *headers):
-            names.append(name)
-            values.append(value)
-            lines += (name, b": ", value, b"\r\n")
-            if name == b"content-length" and cycle.chunked_encoding is None:
-                cycle.expected_content_length = int(value)
-                cycle.chunked_encoding = False
-            elif name == b"transfer-encoding" and value.lower() == b"chunked":
-                cycle.expected_content_length = 0
-                cycle.chunked_encoding = True
-            elif name == b"connection" and b"close" in [token.lower().strip() for token in value.split(b",")]:
-                cycle.keep_alive = False
-                says_close = True
-        if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"\t".join(values)):
+        self._head = self._head_of(status, headers)
+
+    def _send_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """``body`` is as long as the headers say; none with HEAD."""
+        head = self._head_of(status, headers)
+        SENT_BY_LOOP.add_alone(len(body))
+        self.cycle.response_started = True
+        self.cycle.transport.write(head + body)
+
+    def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        cycle = self.cycle
+        pairs = [*cycle.default_headers, *headers]
+        if HEADER_RE.search(b"".join([name for name, _ in pairs])) or HEADER_VALUE_RE.search(
+            b"\t".join([value for _, value in pairs])
+        ):
             raise RuntimeError("a header of the answer holds what no header may")
+        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % pair for pair in pairs]]
+        said, says_close = dict(pairs), False
+        if cycle.chunked_encoding is None and b"content-length" in said:
+            cycle.expected_content_length = int(said[b"content-length"])
+            cycle.chunked_encoding = False
+        if said.get(b"transfer-encoding", b"").lower() == b"chunked":
+            cycle.expected_content_length = 0
+            cycle.chunked_encoding = True
+        if b"close" in [token.lower().strip() for token in said.get(b"connection", b"").split(b",")]:
+            cycle.keep_alive = False
+            says_close = True
         if not cycle.keep_alive and not says_close:
             lines.append(b"connection: close\r\n")
         if cycle.chunked_encoding is None and cycle.scope["method"] != "HEAD" and status not in (204, 304):
             cycle.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
-        self._head = b"".join(lines)
+        return b"".join(lines)
 
     async def _send_body(self, message: Message) -> None:
         head, cycle = self._head, self.cycle

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from headwater.blobs import ByteSource, Extent, Piece
+from headwater.blobs import ByteSource, Extent, MemorySource, Piece
 from headwater.web import watch
 from headwater.web.refusals import BadRange
 from headwater.web.site import Site
@@ -25,8 +25,17 @@ from headwater.web.threads import run_in
 MAX_RANGES = 64  # after overlapping and touching ones are joined; Xet clients ask for a few
 MAX_RANGE_HEADER = 4096
 STEP_BYTES = 1 << 20
+AT_HAND_BYTES = 1 << 16  # of a body in memory that leaves behind its head in one write
 _RANGE = re.compile(r"(\d*)-(\d*)")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+def encoded(headers: Mapping[str, str]) -> RawHeaders:
+    """Headers as they leave; worth keeping where the same ones are sent again and again."""
+    return tuple([(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()])
 
 
 class JsonResponse(Response):
@@ -39,11 +48,7 @@ class JsonResponse(Response):
 
 
 class ReadyResponse(Response):
-    """A body that is bytes already, for calls that are asked very often: spares what Starlette does with each header.
-
-    Args:
-        headers: names in lower case.
-    """
+    """A body that is bytes already, for calls that are asked very often: spares what Starlette does with each header."""
 
     def __init__(
         self,
@@ -56,11 +61,15 @@ class ReadyResponse(Response):
         self.status_code = status
         self.background = None
         self.body = body
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self.raw_headers += (
+        self.raw_headers = [
+            *encoded(headers),
             (b"content-length", str(len(body)).encode("latin-1")),
             (b"content-type", media_type.encode("latin-1")),
-        )
+        ]
+
+    def at_hand(self, scope: Scope) -> bytes | memoryview:
+        """See ``SourceResponse.at_hand``."""
+        return self.body
 
 
 def next_link(request: Request, cursor: str | None, *, param: str = "cursor") -> dict[str, str]:
@@ -102,7 +111,7 @@ class SourceResponse(Response):
         request: Request,
         source: ByteSource,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | RawHeaders | None = None,
         status: int = 200,
         media_type: str = "application/octet-stream",
         etag: str | None = None,
@@ -112,14 +121,13 @@ class SourceResponse(Response):
         self.status_code = status
         self.background = None
         self.body = b""
-        self.raw_headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()
-        ]
+        self.raw_headers = list(encoded(headers or {}) if not isinstance(headers, tuple) else headers)
         self._direct_s = direct_s
         self._request = request
         self._source = source
         self._media_type = media_type
         self._etag = etag
+        self._settled: tuple[int, Iterable[Piece]] | None = None
         request.scope["state"]["serves_strangers_bytes"] = True
         self.raw_headers.append((b"accept-ranges", b"bytes"))
         if etag is not None:
@@ -128,32 +136,61 @@ class SourceResponse(Response):
             self.raw_headers.append((b"content-disposition", content_disposition(filename).encode("latin-1")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        count, pieces = self._settle(scope)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD" or not count:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self._source.is_local and "headwater.pieces" in scope.get("extensions", {}):
+            await send({"type": "headwater.pieces", "pieces": pieces, "count": count})
+        else:
+            blocks = read_blocks(pieces)
+            while block := await run_in("act" if self._source.is_local else "store", next, blocks, b""):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def at_hand(self, scope: Scope) -> bytes | None:
+        """The body, where status, headers and body are known without any I/O; None where they are not.
+
+        Raises:
+            BadRange.
+        """
+        count, pieces = self._settle(scope)
+        if scope["method"] == "HEAD" or not count:
+            return b""
+        if count <= AT_HAND_BYTES and isinstance(self._source, MemorySource):
+            return b"".join(piece for piece in pieces if isinstance(piece, bytes))
+        return None
+
+    def _settle(self, scope: Scope) -> tuple[int, Iterable[Piece]]:
+        """Decide, once, what is answered: sets status and headers, and gives the body's size and pieces."""
+        if self._settled is None:
+            self._settled = self._choose(frozenset([name for name, _ in scope["headers"]]))
+            if self.status_code != 304:
+                self._add(b"content-length", str(self._settled[0]))
+        return self._settled
+
+    def _choose(self, asks: frozenset[bytes]) -> tuple[int, Iterable[Piece]]:
         size = self._source.size_bytes
-        asks = {name for name, _ in scope["headers"]}
         if b"if-none-match" in asks and self._is_unchanged():
             self.status_code = 304
-            await self._send(scope, send, 0, [])
-            return
+            return 0, ()
         link = self._link(asks)
         if link is not None:
             self.status_code = 302
-            self.headers["Location"] = link
+            self._add(b"location", link)
             if self._request.method == "GET":
                 watch.count_redirect(self._asked_bytes(size))
-            await self._send(scope, send, 0, [])
-            return
+            return 0, ()
         ranges = self._ranges(size) if b"range" in asks else None
         if ranges is None:
             self._add(b"content-type", self._media_type)
-            await self._send(scope, send, size, self._source.pieces(0, size))
-            return
+            return size, self._source.pieces(0, size)
         self.status_code = 206
         if len(ranges) == 1:
             start, end = ranges[0]
             self._add(b"content-type", self._media_type)
             self._add(b"content-range", f"bytes {start}-{end - 1}/{size}")
-            await self._send(scope, send, end - start, self._source.pieces(start, end))
-            return
+            return end - start, self._source.pieces(start, end)
         boundary = secrets.token_hex(16)
         self._add(b"content-type", f"multipart/byteranges; boundary={boundary}")
         heads = [
@@ -172,7 +209,7 @@ class SourceResponse(Response):
                 yield from self._source.pieces(start, end)
             yield tail
 
-        await self._send(scope, send, total, pieces())
+        return total, pieces()
 
     def _link(self, asks: Collection[bytes]) -> str | None:
         if self._direct_s is None or self.status_code != 200 or self._source.is_local:
@@ -218,20 +255,6 @@ class SourceResponse(Response):
             return modified is not None and parsedate_to_datetime(condition) == parsedate_to_datetime(modified)
         except ValueError:
             return False
-
-    async def _send(self, scope: Scope, send: Send, count: int, pieces: Iterable[Piece]) -> None:
-        if self.status_code != 304:
-            self._add(b"content-length", str(count))
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] == "HEAD" or not count:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif self._source.is_local and "headwater.pieces" in scope.get("extensions", {}):
-            await send({"type": "headwater.pieces", "pieces": pieces, "count": count})
-        else:
-            blocks = read_blocks(pieces)
-            while block := await run_in("act" if self._source.is_local else "store", next, blocks, b""):
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def read_blocks(pieces: Iterable[Piece], step_bytes: int = STEP_BYTES) -> Iterator[bytes]:
@@ -302,6 +325,7 @@ __all__ = [
     "ReadyResponse",
     "SourceResponse",
     "content_disposition",
+    "encoded",
     "next_link",
     "parse_ranges",
     "read_blocks",

@@ -68,6 +68,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 _MAX_SHAPES = 4096
+_MAX_FOUND, _MAX_FOUND_CHARS = 1024, 256  # of remembered paths, and of each
 _SHAPE_SEGMENTS = 12
 
 
@@ -116,12 +117,24 @@ class Router:
             word for shape, _, _ in self._all for words in shape.segments if words is not None for word in words
         )
         self._by_shape: dict[tuple[str, ...], list[tuple[re.Pattern[str], Route]]] = {}
+        self._found: dict[tuple[str, str], tuple[Route, dict[str, str]]] = {}
 
     def find(self, method: str, raw_path: str) -> tuple[Route | None, dict[str, str], list[str]]:
         """The route, its unquoted values, and which methods the path would take.
 
         HEAD is answered by GET's route unless it has its own.
         """
+        known = self._found.get((method, raw_path))
+        if known is not None:
+            return known[0], known[1].copy(), []
+        route, values, allowed = self._find(method, raw_path)
+        if route is not None and len(raw_path) <= _MAX_FOUND_CHARS:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            self._found[method, raw_path] = route, values.copy()
+        return route, values, allowed
+
+    def _find(self, method: str, raw_path: str) -> tuple[Route | None, dict[str, str], list[str]]:
         allowed: list[str] = []
         fallback: tuple[Route, dict[str, str]] | None = None
         for regex, route in self._candidates(raw_path):

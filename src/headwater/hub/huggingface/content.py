@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import mimetypes
-from collections.abc import Mapping
-from types import MappingProxyType
 from urllib.parse import parse_qs
 
 import orjson
@@ -32,6 +30,7 @@ from headwater.hub.huggingface.asking import API, asked, count, flag, json_body,
 from headwater.hub.huggingface.downloads import note_download
 from headwater.kernel import Actor, CommitId, XetHash, decode_cursor, encode_cursor
 from headwater.web import Access, Route, Site
+from headwater.web.responses import RawHeaders, encoded
 
 TREE_PAGE = 1000
 RECURSIVE_PAGE = 10_000  # clients want all of it, and each page costs as much as a thousand lines
@@ -177,7 +176,7 @@ def _headers(
     is_public: bool,
     is_on_branch: bool,
     is_saved: bool,
-) -> tuple[str, Mapping[str, str]]:
+) -> tuple[str, RawHeaders]:
     """The answer's media type, and what it says of the file besides: clients ask for the same files again and again."""
     media_type = _media_type(path, entry)
     headers = {
@@ -198,7 +197,7 @@ def _headers(
         if xet_hash is not None:
             headers["X-Xet-Hash"] = xet_hash
             headers["Link"] = f'<{api}/xet-read-token/{commit}>; rel="xet-auth"'
-    return media_type, MappingProxyType(headers)
+    return media_type, encoded(headers)
 
 
 def _wants_saving(request: Request) -> bool:
