@@ -59,8 +59,10 @@ declare -A needs=(
   [faketime]="command -v faketime"
   [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
   [nginx]="command -v nginx || test -x /usr/sbin/nginx"
+  [openssl]="command -v openssl"
   [postgresql]="ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"
   [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
+  [systemd]="command -v systemd-analyze"
 )
 missing=()
 for package in "${!needs[@]}"; do
@@ -81,4 +83,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   for package in "${missing[@]}"; do
     bash -c "${needs[$package]}" >/dev/null 2>&1 || fail "$package was installed, but what the tests use of it is not there."
   done
+fi
+
+# Of Prometheus only what checks its rules: the package would start a server.
+if ! command -v promtool >/dev/null && [ ! -x $venv/bin/promtool ]; then
+  command -v apt-get >/dev/null || fail "The tests also need promtool, which comes with Prometheus."
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  (cd "$folder" && { apt-get download -qq prometheus 2>/dev/null || { may_apt && apt-get update -qq && apt-get download -qq prometheus; }; }) ||
+    fail "The tests also need promtool, which comes with Prometheus: sudo apt update, then again."
+  dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar --extract --directory "$folder" ./usr/bin/promtool
+  install -m 0755 "$folder/usr/bin/promtool" $venv/bin/promtool
 fi

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-import pytest
-
-from tests.conftest import LiveApp, wait_for
+from tests.conftest import LiveApp
+from tests.servers.nginx import nginx
 from tests.servers.postgres import cluster
 from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
 
@@ -84,42 +79,11 @@ def write_toml(data: Path, database: str, blobs: str, **top: object) -> None:
 @contextlib.contextmanager
 def balancer(folder: Path, port: int, hosts: list[int]) -> Iterator[None]:
     """Nginx with what deploy/ says, without its TLS; requests go to the hosts in turn."""
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(nginx).exists():
-        pytest.skip("nginx is not installed")
     text = (DEPLOY / "nginx" / "headwater.conf").read_text()
     server = text[text.index("    # Files are as large") :]
     upstream = "".join(f"server 127.0.0.1:{host} max_fails=2 fail_timeout=5s; " for host in hosts)
     for name in ("X-Forwarded-Proto $scheme", "proxy_next_upstream error timeout"):
         assert name in server
-    folder.mkdir()
-    conf = folder / "nginx.conf"
-    conf.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n"
-        f"client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
-        f"uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-        f"upstream headwater {{ {upstream} keepalive 32; }}\n"
-        f"server {{ listen 127.0.0.1:{port};\n{server}\n}}\n"
-    )
-    if os.geteuid() == 0:
-        conf.write_text(f"user root;\n{conf.read_text()}")
-    proxy = subprocess.Popen([nginx, "-p", str(folder), "-c", str(conf)], stderr=subprocess.PIPE)
-    try:
-
-        def answers() -> bool:
-            assert proxy.poll() is None, proxy.stderr.read() if proxy.stderr else ""
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code < 600
-            return False
-
-        wait_for(answers, what="nginx")
+    http = f"upstream headwater {{ {upstream} keepalive 32; }}\nserver {{ listen 127.0.0.1:{port};\n{server}\n}}\n"
+    with nginx(folder, http, port=port):
         yield
-    finally:
-        proxy.terminate()
-        proxy.wait(20)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port

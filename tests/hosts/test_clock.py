@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +12,9 @@ import pytest
 from headwater import queue
 from headwater.db import ClockDiffers, open_database, require_same_clock
 from tests.conftest import clean_env, wait_for
-from tests.hosts.several import Host, free_port, new_database, write_toml
+from tests.hosts.several import Host, new_database, write_toml
+from tests.servers.nginx import free_port
 from tests.servers.seaweed import seaweed
-
-needs_faketime = pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
 
 
 def test_the_databases_clock_is_told_to_a_few_milliseconds(tmp_path: Path):
@@ -28,7 +26,6 @@ def test_the_databases_clock_is_told_to_a_few_milliseconds(tmp_path: Path):
         db.close()
 
 
-@needs_faketime
 @pytest.mark.parametrize(("shift", "told"), [("+10m", "10 minutes ahead of"), ("-10m", "10 minutes behind")])
 def test_a_clock_ten_minutes_off_does_not_start(tmp_path: Path, shift: str, told: str):
     write_toml(tmp_path / "data", new_database("wrong_clock"), f"s3://{seaweed().new_bucket()}/site")
@@ -41,7 +38,6 @@ def test_a_clock_ten_minutes_off_does_not_start(tmp_path: Path, shift: str, told
     assert "clock_differs" in done.stderr or "chrony" in done.stderr
 
 
-@needs_faketime
 def test_a_clock_that_goes_wrong_while_it_serves_is_noticed(tmp_path: Path):
     """The library reads the shift from a file, which changes under the running server."""
     shift = tmp_path / "shift"

@@ -23,7 +23,8 @@ from headwater import queue
 from headwater.db import open_database
 from tests.conftest import wait_for
 from tests.git.live import git
-from tests.hosts.several import Host, balancer, free_port, new_database, write_toml
+from tests.hosts.several import Host, balancer, new_database, write_toml
+from tests.servers.nginx import free_port
 from tests.servers.postgres import cluster
 from tests.servers.receiver import Receiver
 from tests.servers.seaweed import seaweed

@@ -15,7 +15,8 @@ import headwater
 from headwater.db import open_database
 from headwater.db.schema import MIGRATIONS, versions
 from tests.conftest import clean_env, wait_for
-from tests.hosts.several import Host, free_port, new_database, write_toml
+from tests.hosts.several import Host, new_database, write_toml
+from tests.servers.nginx import free_port
 from tests.servers.seaweed import seaweed
 
 HERE = versions(MIGRATIONS)[-1]

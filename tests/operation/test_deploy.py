@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
-import pytest
 import yaml
 
 from tests.clients import run_client
-from tests.conftest import wait_for
 from tests.operation.reading import Scrape
+from tests.servers.nginx import free_port, nginx
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TOKEN = "a-token-for-the-scraper"
+PROMTOOL = shutil.which("promtool") or str(Path(sys.executable).with_name("promtool"))
 _NAME = re.compile(r"\bheadwater_[a-z_]+")
 
 
@@ -46,17 +46,15 @@ def test_each_alert_is_explained_to_whoever_it_wakes():
         assert [rule["alert"] for rule in rules if f"`{rule['alert']}`" not in text] == []
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_prometheus_itself_takes_rules_and_figures(live_app):
     rules = DEPLOY / "prometheus" / "headwater.rules.yaml"
-    checked = subprocess.run(["promtool", "check", "rules", str(rules)], capture_output=True, text=True)
+    checked = subprocess.run([PROMTOOL, "check", "rules", str(rules)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     text = httpx.get(f"{live_app.url}/metrics").text
-    linted = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    linted = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, text=True)
     assert linted.returncode in (0, 3), linted.stderr  # 3: remarks on style alone
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_systemd_takes_the_units(tmp_path):
     units = []
     for path in (DEPLOY / "systemd").iterdir():
@@ -69,15 +67,7 @@ def test_systemd_takes_the_units(tmp_path):
     assert not ours, ours
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
 def test_real_clients_work_through_nginx_as_configured(new_app, tmp_path):
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(nginx).exists():
-        pytest.skip("nginx is not installed")
     https, http = free_port(), free_port()
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
@@ -103,24 +93,8 @@ def test_real_clients_work_through_nginx_as_configured(new_app, tmp_path):
     }.items():
         assert old in text
         text = text.replace(old, new)
-    conf = tmp_path / "nginx.conf"
-    conf.write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n"
-        f"client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f;\n"
-        f"uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n{text}\n}}\n"
-    )
-    proxy = subprocess.Popen([nginx, "-p", str(tmp_path), "-c", str(conf)], stderr=subprocess.PIPE)
-    try:
+    with nginx(tmp_path / "nginx", text, port=https):
         trust = ssl.create_default_context(cafile=str(certificate))
-
-        def answers() -> bool:
-            try:
-                return httpx.get(f"{url}/healthz", verify=trust).status_code == 200
-            except httpx.TransportError:
-                assert proxy.poll() is None, proxy.stderr.read()
-                return False
-
-        wait_for(answers, what="nginx")
         for path in ("/metrics", "/readyz"):
             headers = {"Authorization": f"Bearer {TOKEN}"}
             assert httpx.get(f"{url}{path}", verify=trust, headers=headers).status_code == 404
@@ -139,6 +113,3 @@ def test_real_clients_work_through_nginx_as_configured(new_app, tmp_path):
         )
         env = {"HF_HUB_DISABLE_XET": "1", "SSL_CERT_FILE": str(certificate)}
         run_client(app, "ada", code, str(certificate), home=tmp_path / "home", **env)
-    finally:
-        proxy.terminate()
-        proxy.wait()
