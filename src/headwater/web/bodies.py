@@ -13,6 +13,7 @@ import select
 import socket
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -51,13 +52,14 @@ class BodyReader(Protocol):
         ...
 
 
-class _Reading:
+class _Reading(ABC):
     """``read`` on top of ``read_into``, and the bound on the whole; shared by every reader."""
 
     size_bytes: int | None = None
 
+    @abstractmethod
     def read_into(self, window: memoryview) -> int:
-        raise NotImplementedError
+        """As ``BodyReader`` says."""
 
     def read(self, n: int = -1) -> bytes:
         parts = bytearray()
