@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import LiveApp, wait_for
 from tests.operation.reading import Scrape
+from tests.servers.nginx import free_port, nginx
 
 TOKEN = "a-token-for-the-scraper"
 
@@ -116,6 +117,28 @@ def test_without_a_token_nobody_behind_a_proxy_is_taken_for_this_machine(new_app
 def test_what_proxies_add_closes_it(app):
     for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
         assert httpx.get(f"{app.url}/metrics", headers={name: "203.0.113.9"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "host", ["hub.example.edu", "hub.example.edu:80", "203.0.113.9", "localhost.example.edu", "[::1", ""]
+)
+def test_another_name_than_this_machines_own_closes_it(app, host):
+    assert httpx.get(f"{app.url}/metrics", headers={"Host": host}).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7860", "127.0.0.1", "127.8.8.8:1", "[::1]:7860"])
+def test_whoever_asks_for_this_machine_by_any_of_its_own_names_sees_it(app, host):
+    assert httpx.get(f"{app.url}/metrics", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("told", ["", "proxy_http_version 1.1; proxy_set_header Host $host;"])
+def test_a_proxy_that_adds_nothing_is_not_this_machine(app, tmp_path, told):
+    port = free_port()
+    server = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {app.url}; {told} }} }}"
+    with nginx(tmp_path / "nginx", server, port=port):
+        through = {"headers": {"Host": "hub.example.edu"}}
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", **through).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics", **through).status_code == 404
 
 
 def own_address(app: LiveApp) -> str:

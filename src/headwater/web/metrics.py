@@ -15,6 +15,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.requests import Request
@@ -62,7 +63,8 @@ def _may_read(request: Request, site: Site) -> bool:
     """Whoever has the token; without one, whoever asks on this machine itself.
 
     A proxy on this machine would make all the world ask from here. Where one may stand, a token is needed: so with a
-    public address set, and with any header that proxies add.
+    public address set, with any header that proxies add, where another name than this machine's own was asked for, and
+    by HTTP/1.0, which nginx speaks unless it is told otherwise, and nobody else does.
     """
     token = site.settings.of(MetricsSettings).token
     if token is not None:
@@ -73,8 +75,13 @@ def _may_read(request: Request, site: Site) -> bool:
         return False
     if site.settings.of(WebSettings).trusted_proxies or any(name in request.headers for name in _FORWARDING):
         return False
+    if request.client is None or request.scope["http_version"] == "1.0":
+        return False
     try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        asked_for = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return ipaddress.ip_address(request.client.host).is_loopback and (
+            asked_for == "localhost" or ipaddress.ip_address(asked_for).is_loopback
+        )
     except ValueError:
         return False
 
