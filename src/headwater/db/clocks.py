@@ -10,7 +10,6 @@ from headwater.db.database import Database
 from headwater.kernel import HeadwaterError, Kind, metrics
 
 MOST_S = 30.0
-GOOD_S = 2.0  # kept by any time service
 
 # Written by one process of a host: what several write is added up.
 OFFSET = metrics.gauge(
