@@ -84,6 +84,7 @@ def balancer(folder: Path, port: int, hosts: list[int]) -> Iterator[None]:
     upstream = "".join(f"server 127.0.0.1:{host} max_fails=2 fail_timeout=5s; " for host in hosts)
     for name in ("X-Forwarded-Proto $scheme", "proxy_next_upstream error timeout"):
         assert name in server
-    http = f"upstream headwater {{ {upstream} keepalive 32; }}\nserver {{ listen 127.0.0.1:{port};\n{server}\n}}\n"
+    # What is left of the file ends its ``server``.
+    http = f"upstream headwater {{ {upstream} keepalive 32; }}\nserver {{ listen 127.0.0.1:{port};\n{server}\n"
     with nginx(folder, http, port=port):
         yield
