@@ -1,14 +1,16 @@
 """What one small request costs, against an ASGI application that answers a constant. ``python -m bench.requests_bench [--quick]``.
 
-The peer is stock uvicorn with the same parser, event loop and settings as ours, and answers the very bytes that ours
-answered. Eight connections are kept alive; each has one request under way.
+The peer is stock uvicorn with the same parser, event loop, settings and number of processes as ours, and answers what ours
+answered: the same headers and body. Eight connections are kept alive; each has one request under way.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import selectors
+import signal
 import socket
 import statistics
 import subprocess
@@ -30,9 +32,13 @@ PER_ROUND = 4000
 GOAL = 3.0
 
 _PEER = """
-import os, sys, uvicorn
-body = open(sys.argv[2], "rb").read()
-headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+import json, os, sys, uvicorn
+said = json.load(open(sys.argv[2]))
+body = said["body"].encode()
+headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in said["headers"]]
+for _ in range(int(sys.argv[3]) - 1):
+    if os.fork() == 0:
+        break
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -44,21 +50,25 @@ uvicorn.Server(config).run()
 
 
 @contextmanager
-def constant(body: bytes) -> Iterator[tuple[str, int]]:
-    """An application that answers ``body``; yields its address and process id."""
+def constant(answer: httpx.Response) -> Iterator[tuple[str, int]]:
+    """An application that answers the same again and again; yields its address and process id."""
+    # The date is the server's own.
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name != "date"]
     with tempfile.NamedTemporaryFile() as file, socket.socket() as listener:
-        file.write(body)
+        file.write(json.dumps({"headers": headers, "body": answer.text}).encode())
         file.flush()
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        command = [sys.executable, "-c", _PEER, str(listener.fileno()), file.name]
+        n_processes = min(2, os.cpu_count() or 1)  # as many as our web workers by default
+        command = [sys.executable, "-c", _PEER, str(listener.fileno()), file.name, str(n_processes)]
         process = subprocess.Popen(command, pass_fds=[listener.fileno()])
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            httpx.get(url, timeout=20).raise_for_status()
+            httpx.request(answer.request.method, url, timeout=20).raise_for_status()
             yield url, process.pid
         finally:
-            process.terminate()
+            for pid in reversed(h.tree(process.pid)):
+                os.kill(pid, signal.SIGTERM)
             process.wait(10)
 
 
@@ -152,7 +162,7 @@ def measure(
     for what, method, path in cases:
         answer = httpx.request(method, site.url + path, headers={"Authorization": f"Bearer {site.token}"})
         answer.raise_for_status()
-        with constant(answer.content) as (peer, pid):
+        with constant(answer) as (peer, pid):
             sides = [
                 h.Side("ours", partial(send_many, site.url, method, path, site.token, count), site.pid),
                 h.Side("peer", partial(send_many, peer, method, path, site.token, count), pid),

@@ -37,6 +37,7 @@ class Memory:
     """What one connection has found since anybody last committed anything; see ``Tx.remembered``."""
 
     MOST = 256  # each thread that reads has a connection
+    LARGEST_BYTES = 8192  # of bytes that are kept
 
     def __init__(self, version: Callable[[], int]) -> None:
         self._read_version = version
@@ -94,7 +95,7 @@ class Tx:
             found: T = known[key]
             return found
         found = find()
-        if len(known) < Memory.MOST:
+        if len(known) < Memory.MOST and not (isinstance(found, bytes) and len(found) > Memory.LARGEST_BYTES):
             known[key] = found
         return found
 

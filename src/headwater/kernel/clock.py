@@ -11,7 +11,7 @@ def utcnow() -> datetime:
 def to_iso(moment: datetime) -> str:
     """ISO 8601 with milliseconds and ``Z``, as the Hugging Face clients parse it."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def from_iso(text: str) -> datetime:

@@ -101,22 +101,35 @@ def read_info_at_once(
     expand: tuple[str, ...],
     with_blobs: bool,
     with_security: bool,
-) -> Info | None:
+) -> tuple[Repository, bytes] | None:
     """As ``read_info`` for the default branch, from the open snapshot and from memory alone; None where that does not do.
+
+    Gives the answer as JSON: it is the same for all who may read it.
 
     Raises:
         BadParameter, RepositoryNotFound.
     """
     wanted = _wanted(kind, expand, with_security=with_security)
     repo = access.get_repository(tx, actor, kind, name, Action.READ)
-    stamp = cards.find_stamp(tx, repo.id)
-    if stamp is None or stamp[0] != repo.head_commit:
+
+    def tell() -> bytes:
+        stamp = cards.find_stamp(tx, repo.id)
+        if stamp is None or stamp[0] != repo.head_commit:
+            raise _NotAtHandError
+        known = site.part(KnownFacts).find((repo.id, with_blobs, *stamp))
+        if known is None:
+            raise _NotAtHandError
+        facts = _Facts(site, repo, repo.head_commit, with_blobs=with_blobs, known=known)
+        return orjson.dumps(_told(repo, facts, wanted, is_whole=not expand).shown)
+
+    try:
+        return repo, tx.remembered(("info", repo.id, expand, with_blobs, with_security), tell)
+    except _NotAtHandError:
         return None
-    known = site.part(KnownFacts).find((repo.id, with_blobs, *stamp))
-    if known is None:
-        return None
-    facts = _Facts(site, repo, repo.head_commit, with_blobs=with_blobs, known=known)
-    return _told(repo, facts, wanted, is_whole=not expand)
+
+
+class _NotAtHandError(Exception):
+    """The index lags behind, or what it says is not in memory."""
 
 
 def _wanted(kind: RepoKind, expand: tuple[str, ...], *, with_security: bool) -> tuple[str, ...]:

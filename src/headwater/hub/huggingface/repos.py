@@ -36,8 +36,8 @@ _ROLES = {Role.READ: "read", Role.CONTRIBUTE: "contributor", Role.WRITE: "write"
 
 def whoami(request: Request, tx: Tx) -> Response:
     """``GET /api/whoami-v2``: who the token belongs to, their organisations, and what the token may do."""
-    shown = _whoami(tx, web.actor_of(request), web.site_of(request).base_url)
-    return web.ReadyResponse(orjson.dumps(shown))
+    actor, base_url = web.actor_of(request), web.site_of(request).base_url
+    return web.ReadyResponse(tx.remembered(("whoami", actor), lambda: orjson.dumps(_whoami(tx, actor, base_url))))
 
 
 def _whoami(tx: Tx, actor: Actor, base_url: str) -> dict[str, Any]:
@@ -171,7 +171,10 @@ def info_at_once(request: Request, tx: Tx) -> Response | None:
     kind, name = asked(request)
     site, actor = web.site_of(request), web.actor_of(request)
     found = read_info_at_once(site, tx, actor, kind, name, **_wishes(request))
-    return None if found is None else renamed(request, found.repo) or web.ReadyResponse(orjson.dumps(found.shown))
+    if found is None:
+        return None
+    repo, shown = found
+    return renamed(request, repo) or web.ReadyResponse(shown)
 
 
 def _wishes(request: Request) -> dict[str, Any]:
