@@ -70,7 +70,7 @@ CONTRAST = """() => {
   return [...new Set(bad)];
 }"""
 # Buttons and links that stand alone must be at least 32 px high; links inside of running text need not (WCAG 2.5.8).
-SMALL = """() => [...document.querySelectorAll('button, .btn, summary, select, input:not([type=hidden]):not([type=checkbox]):not([type=radio]):not(.pick), .nav a, .tabs a, .side a, .foot a, .sorts a, .filters a')]
+SMALL = """() => [...document.querySelectorAll('button:not(.offscreen), .btn, summary, select, input:not([type=hidden]):not([type=checkbox]):not([type=radio]):not(.pick), .nav a, .tabs a, .side a, .foot a, .sorts a, .filters a')]
   .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height > 1 && e.getBoundingClientRect().height < 31.5)
   .map((e) => `${e.tagName}.${e.className} ${e.getBoundingClientRect().height} ${e.textContent.trim().slice(0, 30)}`)"""
 

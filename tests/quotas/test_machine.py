@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headwater.accounts import Action
 from headwater.hub import collector, files, quotas, repos
-from headwater.hub.community import pulls
+from headwater.hub.community import attachments, discussions, pulls
+from headwater.hub.community.errors import LimitReached
 from headwater.hub.content.commits import commit_draft
 from headwater.hub.content.draft import Deleted, Draft, InlineFile, LargeFile
 from headwater.hub.content.errors import NothingToDelete
@@ -88,6 +89,7 @@ class Charges(RuleBasedStateMachine):
             BadShard,
             NothingToDelete,
             RepositoryNotFound,
+            LimitReached,
         ):
             return None
 
@@ -113,6 +115,20 @@ class Charges(RuleBasedStateMachine):
         begun = self.attempt(uploads.begin, self.site, owner, MODEL, self.names[r], announced)
         if begun and size == 100:
             uploads.give_up(self.site, owner, [begun[0].id])
+
+    @rule(who=person, r=repo, size=st.integers(0, 4000), is_named=st.booleans())
+    def bring_a_picture(self, who: str, r: int, size: int, is_named: bool) -> None:
+        data = b"GIF89a\x01\0\x01\0" + bytes(size)
+        path = self.site.blobs.tmp / "picture"
+        path.write_bytes(data)
+        digest = Sha256(hashlib.sha256(data).hexdigest())
+        made = self.attempt(attachments.keep, self.site, self.people[who], path, digest, len(data))
+        path.unlink(missing_ok=True)
+        if made is not None and is_named:
+            text = attachments.path_of(made)
+            act, name = discussions.open_discussion, self.names[r]
+            write = self.site.db.write
+            self.attempt(write, act, self.people[who], MODEL, name, title="look", body=text, now=self.now)
 
     @rule(n=content, r=repo)
     def commit_large(self, n: int, r: int) -> None:
