@@ -183,6 +183,7 @@ def _kill_one(folder: Path, dying: Host, second: Host, third: Host, receiver: Re
             assert set(acknowledged["push"]) <= set(history)
             for path in sorted(clone.glob("p*.bin"))[: len(acknowledged["push"])]:
                 assert (again / path.name).read_bytes() == path.read_bytes()
+
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(require_all, (second, third))) == [None, None]
         wait_for(lambda: watching.read(queue.count_by_state) == {}, timeout_s=60, what="the end of all jobs")
