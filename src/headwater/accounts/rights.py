@@ -165,8 +165,7 @@ def _role_on(tx: Tx, actor: Actor, on: Resource) -> int:
     if actor.is_site_admin or on.owner_id == actor.account_id:
         return Role.ADMIN
     values = {"org": on.owner_id, "member": actor.account_id}
-    found = tx.remembered(("role", on.owner_id, actor.account_id), lambda: tx.execute(_ROLE, values).scalar())
-    return found or 0
+    return tx.remembered(("role", on.owner_id, actor.account_id), lambda: tx.execute(_ROLE, values).scalar() or 0)
 
 
 def _token_allows(limits: TokenLimits | None, action: Action, on: Resource | None) -> bool:

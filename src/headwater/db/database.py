@@ -84,20 +84,22 @@ class Tx:
         """``find()``, or what it gave before for this key where no other connection has committed anything since.
 
         For rows that every request asks for again: what is remembered is what ``find`` would read in this very snapshot,
-        so it outlives no change. ``find`` reads nothing but this snapshot and gives something small that nobody changes.
+        so it outlives no change. What ``find`` gives must follow from the snapshot, be small, and be changed by nobody; None is
+        not kept, nor are many bytes.
         """
         known = self._known
         if known is None:
             if self._memory is None:
                 return find()
             known = self._known = self._memory.now()
-        if key in known:
-            found: T = known[key]
+        found: T | None = known.get(key)
+        if found is not None:
             return found
-        found = find()
-        if len(known) < Memory.MOST and not (isinstance(found, bytes) and len(found) > Memory.LARGEST_BYTES):
-            known[key] = found
-        return found
+        made = find()
+        is_large = isinstance(made, bytes) and len(made) > Memory.LARGEST_BYTES
+        if made is not None and not is_large and len(known) < Memory.MOST:
+            known[key] = made
+        return made
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Run ``act`` once this transaction is durable; a failure there is logged and changes nothing."""

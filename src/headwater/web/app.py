@@ -90,6 +90,7 @@ class _App:
         settings = site.settings.of(WebSettings)
         self.proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self.watch = Watch(router.routes, settings)
+        self._bound: dict[str, Any] | None = None  # to every line of the log: which process it is
 
     def at_once(self, scope: Scope, send_whole: SendWhole) -> bool:
         """Answer a GET or HEAD without a task of its own, where the whole answer is at hand.
@@ -154,6 +155,8 @@ class _App:
             self._end(call)
 
     def _begin(self, scope: Scope) -> _Call:
+        if self._bound is None:
+            self._bound = structlog.contextvars.get_contextvars()
         seen = self.watch.begin(self._apply_proxy(scope))
         request_id = _request_id(scope)
         scope["state"] = {"site": self.site, "actor": ANONYMOUS, "request_id": request_id}
@@ -274,6 +277,7 @@ class _App:
         values = request.scope["path_params"] if route else {}
         actor: Actor = request.scope["state"]["actor"]
         facts: dict[str, object] = {
+            **(self._bound or {}),
             "request_id": request.scope["state"]["request_id"],
             "method": request.scope["method"],
             # The pattern, not the address: an address may hold a one-time link or a signature.

@@ -46,6 +46,7 @@ LEAVE_S = 1.0  # of silence after which a connection of a process that leaves is
 LONGEST_LEAVE_S = 600  # a process that leaves may finish long answers for so long
 JOINED_BYTES = 64 * 1024  # a larger body is not copied behind its head
 HEAD_S = 30.0  # a request's head must be complete within this
+_TOO_LONG = "the request's head is too long"  # raised inside the parser's callback, this ends the connection with 400
 _OF_A_BODY = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 _EXTENSIONS: dict[str, dict[object, object]] = {
     "http.response.pathsend": {},
@@ -94,7 +95,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError(_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """As uvicorn's own, which is not called: of all callbacks this one is called most."""
@@ -102,7 +105,9 @@ class Protocol(HttpToolsProtocol):
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
-        self._count_head(len(name) + len(value) + 4)
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError(_TOO_LONG)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -113,12 +118,6 @@ class Protocol(HttpToolsProtocol):
         self.body_seen += len(body)
         RECEIVED_BY_LOOP.add_alone(len(body))
         super().on_body(body)
-
-    def _count_head(self, n_bytes: int) -> None:
-        self._head_bytes += n_bytes
-        if self._head_bytes > MAX_HEAD_BYTES:
-            # Raised inside the parser's callback, this ends the connection with 400.
-            raise ValueError("the request's head is too long")
 
     def _expect_head(self) -> None:
         # The timer is not set anew for each request, but looks now and then what is waited for.

@@ -27,13 +27,13 @@ JSON_LIMIT_BYTES = 1 << 20
 
 
 def site_of(request: Request) -> Site:
-    site: Site = request.state.site
+    site: Site = request.scope["state"]["site"]
     return site
 
 
 def actor_of(request: Request) -> Actor:
     """Who asks; nobody in particular until ``authenticate`` has said otherwise."""
-    actor: Actor = getattr(request.state, "actor", ANONYMOUS)
+    actor: Actor = request.scope["state"].get("actor", ANONYMOUS)
     return actor
 
 

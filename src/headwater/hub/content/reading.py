@@ -235,6 +235,16 @@ def find_file_at_once(
         As ``find_file``.
     """
     repo = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
+    if with_bytes or site.blobs.is_remote:
+        return _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
+    # What is told without bytes follows from rows alone.
+    key = ("file", repo.id, revision, path)
+    return tx.remembered(key, lambda: _file_at_hand(site, tx, repo, revision, path, with_bytes=False))
+
+
+def _file_at_hand(
+    site: Site, tx: Tx, repo: Repository, revision: str, path: str, *, with_bytes: bool
+) -> FoundFile | None:
     handle = site.part(GitStore).at_hand(repo.id, repo.version, repo.prune_epoch)
     named = None if handle is None else _named(handle.refs, revision, repo.default_branch)
     if handle is None or named is None:

@@ -14,6 +14,7 @@ from headwater.kernel import RepoId
 
 WINDOW_S = 300.0
 MAX_REMEMBERED = 50_000
+_COUNTER = b"x-hf-download-counter"
 
 # (repository, who) to when it was last counted. Each process has its own; touched by the event loop alone.
 _counted: dict[tuple[RepoId, str], float] = {}
@@ -21,7 +22,7 @@ _counted: dict[tuple[RepoId, str], float] = {}
 
 def note_download(request: Request, repo_id: RepoId) -> None:
     """Count it, unless the same person's fetching of the same repository was counted a moment ago."""
-    if request.method == "HEAD" and "x-hf-download-counter" not in request.headers:
+    if request.method == "HEAD" and not any(name == _COUNTER for name, _ in request.scope["headers"]):
         return
     now = time.monotonic()
     key = (repo_id, _who(request))

@@ -112,24 +112,18 @@ def read_info_at_once(
     wanted = _wanted(kind, expand, with_security=with_security)
     repo = access.get_repository(tx, actor, kind, name, Action.READ)
 
-    def tell() -> bytes:
+    def tell() -> bytes | None:
         stamp = cards.find_stamp(tx, repo.id)
         if stamp is None or stamp[0] != repo.head_commit:
-            raise _NotAtHandError
+            return None
         known = site.part(KnownFacts).find((repo.id, with_blobs, *stamp))
         if known is None:
-            raise _NotAtHandError
+            return None
         facts = _Facts(site, repo, repo.head_commit, with_blobs=with_blobs, known=known)
         return orjson.dumps(_told(repo, facts, wanted, is_whole=not expand).shown)
 
-    try:
-        return repo, tx.remembered(("info", repo.id, expand, with_blobs, with_security), tell)
-    except _NotAtHandError:
-        return None
-
-
-class _NotAtHandError(Exception):
-    """The index lags behind, or what it says is not in memory."""
+    shown = tx.remembered(("info", repo.id, expand, with_blobs, with_security), tell)
+    return None if shown is None else (repo, shown)
 
 
 def _wanted(kind: RepoKind, expand: tuple[str, ...], *, with_security: bool) -> tuple[str, ...]:
