@@ -11,7 +11,15 @@ from headwater import accounts, hub
 from headwater.accounts.settings import IdentitySettings
 from headwater.blobs import BlobFolder, BlobStore
 from headwater.blobs.settings import BlobSettings, S3Settings
-from headwater.db import Database, DatabaseSettings, SiteHalfMoved, SiteMoved, open_database, require_same_clock
+from headwater.db import (
+    Database,
+    DatabaseSettings,
+    SiteHalfMoved,
+    SiteMoved,
+    SiteMoving,
+    open_database,
+    require_same_clock,
+)
 from headwater.db.moving import find_move, settle
 from headwater.kernel import Settings
 from headwater.web.site import Site
@@ -69,10 +77,13 @@ def _require_arrived(db: Database, here: str) -> None:
     """That no move of this site to another place is half done, or done, as far as this database knows.
 
     Raises:
+        SiteMoving: from PostgreSQL, whose sites stand still meanwhile.
         SiteHalfMoved, SiteMoved
     """
     move = db.read(find_move)
     if move is None or move.state in ("copying", "frozen"):
+        if move is not None and db.dialect == "postgresql" and (move.frozen_until or 0) > db.now().timestamp():
+            raise SiteMoving
         return
     if move.state == "arriving":
         raise SiteHalfMoved
@@ -92,7 +103,7 @@ def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
         DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
         StoreRefused, StoreDriverMissing: its objects lie in a store, and that cannot be used.
         StoreOfAnotherSite: that store has another site's objects.
-        SiteHalfMoved, SiteMoved: it is on its way here, or has gone elsewhere.
+        SiteMoving, SiteHalfMoved, SiteMoved: it is on its way from here, or here, or has gone elsewhere.
     """
     settings = settings or Settings()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

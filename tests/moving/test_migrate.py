@@ -5,13 +5,16 @@ Clients read and write all the while. What was acknowledged must be there afterw
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError
 from sqlalchemy import text
 
-from headwater.db import SiteMoving, open_database
-from headwater.db.copying import PostgresqlSide, Shape, SqliteSide, copy_keys, copy_table
-from headwater.db.moving import freeze, writing_sqlite
+from headwater.db import SiteMoved, SiteMoving, open_database, row_locked
+from headwater.db.copying import PostgresqlSide, Shape, SqliteSide, catch_up, copy_table
+from headwater.db.moving import find_move, writing_sqlite
 from headwater.hub.moving.site import declared_tables
 from tests.clients import run_client
 from tests.conftest import LiveApp, clean_env, wait_for
@@ -144,6 +147,43 @@ class Clients:
             thread.join()
 
 
+def csrf_of(html: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', html)
+    assert found
+    return found[1]
+
+
+def send_whole(app: LiveApp, repo: str, data: bytes) -> dict[str, Any]:
+    """A small file from a browser, which no commit takes yet."""
+    with contextlib.closing(sign_in(app, "ada")) as browser:
+        headers = {"X-CSRF-Token": csrf_of(browser.get(f"/{repo}/upload/main").text)}
+        announced = {"files": [{"path": "sent.txt", "size": len(data), "stamp": 3}]}
+        upload = browser.post(f"/{repo}/upload-session", json=announced, headers=headers).json()["files"][0]
+        put = browser.put(f"/-/uploads/{upload['id']}?offset=0", content=data, headers=headers)
+        assert put.json()["complete"]
+    return {"id": upload["id"], "announced": announced, "data": data}
+
+
+def send_again(app: LiveApp, repo: str, sent: dict[str, Any], url: str | None = None) -> None:
+    """Its parts did not come along: it begins again under the name it had, is charged once, and can be committed."""
+    with contextlib.closing(sign_in(app, "ada")) as browser:
+        headers = {"X-CSRF-Token": csrf_of(browser.get(f"/{repo}/upload/main").text)}
+        [upload] = browser.post(f"/{repo}/upload-session", json=sent["announced"], headers=headers).json()["files"]
+        assert (upload["id"], upload["received"], upload["complete"]) == (sent["id"], 0, False)
+        put = browser.put(f"/-/uploads/{upload['id']}?offset=0", content=sent["data"], headers=headers)
+        assert put.json()["complete"], put.text
+        made = browser.post(
+            f"/{repo}/upload-commit/main/", json={"ids": [upload["id"]], "title": "Sent again"}, headers=headers
+        )
+        assert made.status_code == 200, made.text
+    db = open_database(app.data, url)
+    try:
+        query = "select pending_bytes from account_usage join account on account.id = account_id where name = 'ada'"
+        assert db.read(lambda tx: tx.execute(text(query)).scalar()) == 0
+    finally:
+        db.close()
+
+
 def entries(url: str | None, data: Path) -> list[tuple[int, str]]:
     db = open_database(data, url)
     try:
@@ -191,6 +231,7 @@ def moved(tmp_path_factory) -> Any:
         bob.like("ada/open") if hasattr(bob, "like") else None
         talk = bob.create_discussion("ada/open", "Where do herons sleep?", description="Asking for a friend.")
         ada.comment_discussion("ada/open", talk.num, "On one leg.")
+        facts["sent"] = send_whole(app, "ada/open", b"from a browser")
         hook = ada.create_webhook(
             url="https://example.org/hook", watched=[{"type": "user", "name": "ada"}], domains=["repo"]
         )
@@ -327,6 +368,10 @@ def test_new_files_arrive_there_and_numbers_are_not_given_twice(moved, there, tm
     assert Path(got).read_bytes() == data
 
 
+def test_what_a_browser_had_sent_is_sent_again_where_its_parts_stayed_behind(moved, there):
+    send_again(there, "ada/open", moved["sent"], moved["url"])
+
+
 def test_and_back_to_one_machine(moved, there, tmp_path):
     flags = (
         f"--from={there.data}",
@@ -338,6 +383,7 @@ def test_and_back_to_one_machine(moved, there, tmp_path):
     there.hf("ada").upload_file(path_or_fileobj=b"last", path_in_repo="last.txt", repo_id="ada/busy")
     there.stop()
     killed_in("Comparing rows", *flags)
+    assert up_refused(there.data, moved["env"]) == "site_moving"  # until the lease of what was killed is over
     assert migrate(*flags, "--verify-all")["n_objects"] >= 4
     assert up_refused(there.data, moved["env"]) == "site_moved"
     app = LiveApp(tmp_path / "home", options={"workers": 1})
@@ -364,6 +410,7 @@ def test_only_the_objects_move_and_the_site_starts_with_them(tmp_path):
         app.add_people()
         app.hf("ada").create_repo("ada/x")
         app.hf("ada").upload_file(path_or_fileobj=data, path_in_repo="w.bin", repo_id="ada/x")
+        sent = send_whole(app, "ada/x", b"from a browser")
         blobs = f"s3://{seaweed().new_bucket()}"
         migrate(f"--from={app.data}", f"--to-blobs={blobs}")
         with pytest.raises(HfHubHTTPError) as refused:
@@ -379,9 +426,141 @@ def test_only_the_objects_move_and_the_site_starts_with_them(tmp_path):
         got = new.hf("ada").hf_hub_download("ada/x", "w.bin", cache_dir=tmp_path / "c")
         assert Path(got).read_bytes() == data
         new.hf("ada").create_repo("ada/y")
+        send_again(new, "ada/x", sent)
     finally:
         new.stop()
     new.check_clean()
+
+
+def test_only_the_objects_of_a_site_in_postgresql_move(tmp_path):
+    url, data = new_database("objects_only"), os.urandom(1 << 20)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "headwater.toml").write_text(f'[database]\nurl = "{url}"\n')
+    app = LiveApp(tmp_path / "data", options={"workers": 1})
+    try:
+        app.add_people()
+        app.hf("ada").create_repo("ada/x")
+        app.hf("ada").upload_file(path_or_fileobj=data, path_in_repo="w.bin", repo_id="ada/x")
+    finally:
+        app.stop()
+    app.check_clean()
+    blobs = f"s3://{seaweed().new_bucket()}"
+    migrate(f"--from={app.data}", f"--to-blobs={blobs}")
+    assert up_refused(app.data, {}) == "site_moved"
+    new = LiveApp(app.data, options={"workers": 1}, env={**store_env(), "HEADWATER_BLOBS": blobs})
+    new._tokens = app._tokens
+    try:
+        assert Path(new.hf("ada").hf_hub_download("ada/x", "w.bin", cache_dir=tmp_path / "c")).read_bytes() == data
+        new.hf("ada").create_repo("ada/y")
+    finally:
+        new.stop()
+    new.check_clean()
+
+
+def test_what_an_earlier_run_left_elsewhere_is_not_opened(tmp_path):
+    """Killed on its way to one place, and then moved to another: the first must not become a second site."""
+    app = LiveApp(tmp_path / "data", options={"workers": 1})
+    app.add_people()
+    app.stop()
+    one, other = new_database("gone_half"), new_database("gone_whole")
+    killed_in("Last pass", f"--from={app.data}", f"--to-database={one}")
+    migrate(f"--from={app.data}", f"--to-database={other}")
+    assert migrate(f"--from={app.data}", f"--to-database={one}", ok=False)["code"] == "site_moved"
+    assert up_refused(tmp_path / "elsewhere", {"HEADWATER_DATABASE_URL": one}) == "site_half_moved"
+
+
+@pytest.fixture
+def frozen(tmp_path) -> Any:
+    """A database in PostgreSQL, and the side of it from which a site moves; writes are not refused yet."""
+    url = new_database(f"frozen_{os.urandom(4).hex()}")
+    db = open_database(tmp_path, url)
+    db.ensure_schema()
+    side = PostgresqlSide(url)
+    side.note_move({"one": 1, "state": "copying", "target": "t", "site": "s"})
+    try:
+        yield db, side
+    finally:
+        side.close()
+        db.close()
+
+
+def note_it(tx: Any) -> None:
+    tx.execute(text("insert into site_setting (key, value) values ('k', '1')"))
+
+
+@row_locked
+def note_it_beside_others(tx: Any) -> None:
+    note_it(tx)
+
+
+def expire(db: Any, side: Any) -> None:
+    side._raw.execute("update site_move set frozen_until = 0")
+
+
+@pytest.mark.parametrize("note", [note_it, note_it_beside_others])
+def test_a_site_in_postgresql_writes_nothing_while_it_moves(frozen, note):
+    db, side = frozen
+    side.freeze()
+    for _ in range(2):
+        with pytest.raises(SiteMoving):
+            db.write(note)
+    with pytest.raises(SiteMoving):
+        db.submit(note).result()
+    assert side.renew()
+    side.thaw()
+    db.write(note)
+    side.freeze()
+    assert side.close_site(("insert into site_setting (key, value) values ('also', '1')",))
+    side.thaw()
+    with pytest.raises(SiteMoved):
+        db.write(note)
+    assert db.read(lambda tx: tx.execute(text("select key from site_setting order by key")).scalars().all()) == [
+        "also",
+        "k",
+    ]
+
+
+@pytest.mark.parametrize("note", [note_it, note_it_beside_others])
+def test_a_dead_migrations_lease_ends_on_postgresql_and_it_cannot_end_the_move(frozen, note):
+    db, side = frozen
+    side.freeze()
+    expire(db, side)
+    db.write(note)
+    assert not side.renew()
+    assert not side.close_site(("delete from site_setting",))
+    assert db.read(find_move).state == "copying"
+    assert db.read(lambda tx: tx.execute(text("select count(*) from site_setting")).scalar()) == 1
+    side.give_up()
+    assert db.read(find_move) is None
+
+
+@pytest.mark.parametrize("is_row_locked", [False, True])
+def test_writes_under_way_end_before_a_site_in_postgresql_stands_still(frozen, is_row_locked):
+    db, side = frozen
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Any) -> None:
+        begun.set()
+        go_on.wait(30)
+        note_it(tx)
+
+    writer = threading.Thread(target=lambda: db.write(row_locked(slow) if is_row_locked else slow))
+    writer.start()
+    assert begun.wait(30)
+    freezer = threading.Thread(target=side.freeze)
+    freezer.start()
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    try:
+        wait_for(lambda: side._raw.execute(waiting).fetchone()[0], what="the migration to wait for the write")
+        assert db.read(find_move).state == "copying"
+    finally:
+        go_on.set()
+        writer.join()
+        freezer.join()
+    assert db.read(find_move).state == "frozen"
+    assert db.read(lambda tx: tx.execute(text("select count(*) from site_setting")).scalar()) == 1
+    with pytest.raises(SiteMoving):
+        db.write(note_it)
 
 
 def test_writes_go_on_when_a_dead_migrations_lease_is_over(tmp_path):
@@ -390,8 +569,7 @@ def test_writes_go_on_when_a_dead_migrations_lease_is_over(tmp_path):
     side = SqliteSide(tmp_path / "headwater.db")
     side.note_move({"one": 1, "state": "copying", "target": "t", "site": "s"})
     note = lambda tx: tx.execute(text("insert into site_setting (key, value) values ('k', '1')"))  # noqa: E731
-    with writing_sqlite(side.path) as raw:
-        freeze(raw)
+    side.freeze()
     with pytest.raises(SiteMoving):
         db.write(note)
     with pytest.raises(SiteMoving):
@@ -402,6 +580,75 @@ def test_writes_go_on_when_a_dead_migrations_lease_is_over(tmp_path):
     assert db.read(lambda tx: tx.execute(text("select state from site_move")).scalar()) == "copying"
     side.close()
     db.close()
+
+
+class Meanwhile(SqliteSide):
+    """The site writes on, just before a table's rows are read a second time."""
+
+    def __init__(self, path: Path, act: Callable[[], None]) -> None:
+        super().__init__(path)
+        self.act: Callable[[], None] | None = act
+        self.before = "rows_of"
+        self.n_walks = 0
+
+    def _write_on(self) -> None:
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+
+    def rows(self, shape: Shape) -> Any:
+        self.n_walks += 1
+        if self.before == "second walk" and self.n_walks == 2:
+            self._write_on()
+        return super().rows(shape)
+
+    def rows_of(self, shape: Shape, keys: Any) -> Any:
+        if self.before == "rows_of":
+            self._write_on()
+        return super().rows_of(shape, keys)
+
+
+@pytest.mark.parametrize("before", ["rows_of", "second walk"])
+def test_values_that_change_hands_inside_a_pass_are_not_met_twice(tmp_path, before):
+    """``b`` passes from the second row to one that the pass brings, after the pass has found the second row unchanged."""
+    db = open_database(tmp_path)
+    db.ensure_schema()
+    declared = [table for table in declared_tables() if table.name == "account"]
+    shapes = [Shape(table) for table in declared]
+    there = open_database(tmp_path, url := new_database(f"meanwhile_{before[:4]}"))
+    there.ensure_schema()
+    target = PostgresqlSide(url)
+    target.begin_arrival({"one": 1, "state": "arriving", "target": "t", "site": "s"}, declared)
+
+    def name(number: int, new: str) -> None:
+        set_name = text("update account set name = :new, name_key = :new where id = :id")
+        db.write(lambda tx: tx.execute(set_name, {"new": new, "id": number}))
+
+    def pass_on() -> None:
+        name(2, "elsewhere")
+        name(1, "b")
+
+    source = Meanwhile(tmp_path / "headwater.db", pass_on)
+    source.before = before
+    try:
+        add = text("insert into account (kind, name, name_key, created_at) values ('person', :n, :n, 1)")
+        for new in ("a", "b"):
+            db.write(lambda tx, new=new: tx.execute(add, {"n": new}))
+        copy_table(shapes[0], SqliteSide(source.path), target, None, lambda _: None)
+        source.watch(declared)
+        name(1, "c")
+        if before == "rows_of":
+            assert catch_up(shapes, source, target, {}) == 1
+        else:
+            copy_table(shapes[0], source, target, None, lambda _: None)
+        assert source.act is None
+        assert [row[3] for row in target.rows(shapes[0])] != [row[3] for row in source.rows(shapes[0])]
+        while catch_up(shapes, source, target, {}):
+            pass
+        assert list(target.rows(shapes[0])) == list(source.rows(shapes[0]))
+    finally:
+        for one in (source, target, db, there):
+            one.close()
 
 
 def test_values_that_change_hands_between_two_passes_follow(tmp_path):
@@ -438,10 +685,8 @@ def test_values_that_change_hands_between_two_passes_follow(tmp_path):
         source.watch(declared)
         db.write(swap)
         db.write(lambda tx: tx.execute(text(add), {"n": "d"}))
-        last, changed = source.changed()
-        assert {key[0] for key in changed["account"]} == {1, 2, 4}
-        copy_keys(shapes, changed, source, target, {})
-        source.forget(last)
+        assert {key[0] for key in source.changed()[1]["account"]} == {1, 2, 4}
+        assert catch_up(shapes, source, target, {}) == 3
         assert names(source) == names(target)
         assert source.changed() == (0, {})
         assert source.numbers(declared)["account"] == 4

@@ -10,15 +10,17 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Boolean, Date, Integer, Table
 
-from headwater.db.moving import MAKE_TABLE, writing_sqlite
+from headwater.db.moving import FREEZE_S, MAKE_TABLE, POSTGRESQL_NOW, writing_sqlite
 from headwater.kernel import HeadwaterError, Kind
 
 BATCH = 2000
@@ -77,6 +79,10 @@ class Side(ABC):
     """One of the two databases."""
 
     @abstractmethod
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Whatever is read inside is of one moment, while the site goes on writing."""
+
+    @abstractmethod
     def rows(self, shape: Shape) -> Iterator[Row]:
         """All rows of one moment, by key."""
 
@@ -100,6 +106,26 @@ class Side(ABC):
     @abstractmethod
     def note_move(self, move: dict[str, Any]) -> None:
         """What this database says of the move from now on."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Refuse writes from now on, for ``FREEZE_S``; those that were under way have ended."""
+
+    @abstractmethod
+    def renew(self) -> bool:
+        """Whether writes are still refused, which they then are for another ``FREEZE_S``."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let the site write again, unless it was closed."""
+
+    @abstractmethod
+    def close_site(self, also: Sequence[str] = ()) -> bool:
+        """Nothing is ever written here again, but for the statements ``also``; False where writes have gone on meanwhile."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """The site goes on here as if no move had been begun."""
 
     @abstractmethod
     def begin_arrival(self, move: dict[str, Any], tables: Sequence[Table]) -> None:
@@ -142,10 +168,13 @@ class SqliteSide(Side):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._kept: sqlite3.Connection | None = None
+        self._moment: sqlite3.Connection | None = None
 
     @property
     def _raw(self) -> sqlite3.Connection:
         """Opened when it is needed: that makes the file."""
+        if self._moment is not None:
+            return self._moment
         if self._kept is None:
             self._kept = self._open()
         return self._kept
@@ -155,13 +184,25 @@ class SqliteSide(Side):
         raw.execute("PRAGMA temp_store=MEMORY")
         return raw
 
-    def rows(self, shape: Shape) -> Iterator[Row]:
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
         raw = self._open()
+        try:
+            raw.execute("BEGIN")
+            self._moment = raw
+            yield
+        finally:
+            self._moment = None
+            raw.close()
+
+    def rows(self, shape: Shape) -> Iterator[Row]:
+        raw = self._moment or self._open()
         try:
             for row in raw.execute(f"{shape.select} ORDER BY {shape.ordered}"):
                 yield shape.alike(row)
         finally:
-            raw.close()
+            if raw is not self._moment:
+                raw.close()
 
     def rows_of(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, Row]:
         found = {}
@@ -200,6 +241,41 @@ class SqliteSide(Side):
             names, marks = ", ".join(move), ", ".join("?" * len(move))
             raw.execute(f"INSERT OR REPLACE INTO site_move ({names}) VALUES ({marks})", tuple(move.values()))
             raw.execute("PRAGMA user_version = 0")  # what an earlier run that died may have left
+
+    def freeze(self) -> None:
+        with writing_sqlite(self.path) as raw:
+            raw.execute("UPDATE site_move SET state = 'frozen', frozen_until = ?", (time.time() + FREEZE_S,))
+            raw.execute("PRAGMA user_version = 1")
+
+    def renew(self) -> bool:
+        with writing_sqlite(self.path) as raw:
+            return self._renew(raw)
+
+    def _renew(self, raw: sqlite3.Connection) -> bool:
+        until = "UPDATE site_move SET frozen_until = ? WHERE state = 'frozen'"
+        return raw.execute(until, (time.time() + FREEZE_S,)).rowcount == 1
+
+    def thaw(self) -> None:
+        with writing_sqlite(self.path) as raw:
+            thawed = raw.execute("UPDATE site_move SET state = 'copying', frozen_until = NULL WHERE state = 'frozen'")
+            if thawed.rowcount:
+                raw.execute("PRAGMA user_version = 0")
+
+    def close_site(self, also: Sequence[str] = ()) -> bool:
+        with writing_sqlite(self.path) as raw:
+            if not self._renew(raw):
+                return False
+            for statement in also:
+                raw.execute(statement)
+            raw.execute("UPDATE site_move SET state = 'moved', frozen_until = NULL")
+            self._unwatch(raw)
+        return True
+
+    def give_up(self) -> None:
+        with writing_sqlite(self.path) as raw:
+            self._unwatch(raw)
+            raw.execute("DROP TABLE IF EXISTS site_move")
+            raw.execute("PRAGMA user_version = 0")
 
     def begin_arrival(self, move: dict[str, Any], tables: Sequence[Table]) -> None:
         self.note_move(move)  # foreign keys are off in connections that do not ask for them
@@ -241,7 +317,7 @@ class SqliteSide(Side):
                 )
                 raw.execute(f'CREATE TRIGGER IF NOT EXISTS "{name}" AFTER {when} ON "{table.name}" BEGIN {values}END')
 
-    def unwatch(self, raw: sqlite3.Connection) -> None:
+    def _unwatch(self, raw: sqlite3.Connection) -> None:
         """Inside an open write: nothing is noted any more, and what was is forgotten."""
         found = raw.execute(
             "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'site#_move#_%' ESCAPE '#'"
@@ -286,6 +362,9 @@ class PostgresqlSide(Side):
         raw = self._psycopg.connect(self.url, autocommit=True, application_name="headwater-migrate-site")
         raw.execute("SET statement_timeout = 0; SET TimeZone = 'UTC'; SET lock_timeout = '60s'")
         return raw
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        return nullcontext()  # a site moves from here only while it writes nothing
 
     def rows(self, shape: Shape) -> Iterator[Row]:
         with self._open() as raw, raw.transaction(), raw.cursor(name="moving") as cursor:
@@ -348,6 +427,44 @@ class PostgresqlSide(Side):
             names, marks = ", ".join(move), ", ".join(["%s"] * len(move))
             self._raw.execute("DELETE FROM site_move")
             self._raw.execute(f"INSERT INTO site_move ({names}) VALUES ({marks})", tuple(move.values()))
+
+    @contextmanager
+    def _alone(self) -> Iterator[Any]:
+        """A transaction that begins when no process of the site writes any more, and that those see which write next."""
+        from headwater.db.postgresql import KEEP_WRITERS_OUT
+
+        with self._open() as raw, raw.transaction():
+            raw.execute(KEEP_WRITERS_OUT)
+            yield raw
+
+    def freeze(self) -> None:
+        with self._alone() as raw:
+            raw.execute(f"UPDATE site_move SET state = 'frozen', frozen_until = {POSTGRESQL_NOW} + {FREEZE_S}")
+
+    def renew(self) -> bool:
+        with self._open() as raw:
+            return self._renew(raw)
+
+    def _renew(self, raw: Any) -> bool:
+        until = f"UPDATE site_move SET frozen_until = {POSTGRESQL_NOW} + {FREEZE_S} WHERE state = 'frozen'"
+        found: bool = raw.execute(until).rowcount == 1
+        return found
+
+    def thaw(self) -> None:
+        self._raw.execute("UPDATE site_move SET state = 'copying', frozen_until = NULL WHERE state = 'frozen'")
+
+    def close_site(self, also: Sequence[str] = ()) -> bool:
+        with self._alone() as raw:
+            if not self._renew(raw):
+                return False
+            for statement in also:
+                raw.execute(statement)
+            raw.execute("UPDATE site_move SET state = 'moved', frozen_until = NULL")
+        return True
+
+    def give_up(self) -> None:
+        with self._alone() as raw:  # who has found the table reads it next
+            raw.execute("DROP TABLE IF EXISTS site_move")
 
     def begin_arrival(self, move: dict[str, Any], tables: Sequence[Table]) -> None:
         from sqlalchemy.schema import DropConstraint
@@ -433,19 +550,25 @@ def differences(
 def copy_table(
     shape: Shape, source: Side, target: Side, change: Change | None, advance: Callable[[float], None]
 ) -> int:
-    """Make the table the same on both sides; returns how many rows came."""
-    if target.count(shape):  # begun before: what differs goes first, since a value may have moved to another row
-        stale = (key for key, _, theirs in differences(shape, source, target, change) if theirs is not None)
-        for keys in _batches(stale, BATCH):
-            target.delete(shape, keys)
+    """Make the table what the source's was at one moment; returns how many rows came.
+
+    One moment for both walks: between two, a unique value could move to a row that comes from one that stays.
+    """
     n_rows = 0
-    missing = (
-        ours for _, ours, theirs in differences(shape, source, target, change) if ours is not None and theirs is None
-    )
-    for rows in _sized(missing):
-        target.insert(shape, rows)
-        n_rows += len(rows)
-        advance(len(rows))
+    with source.one_moment():
+        if target.count(shape):  # begun before: what differs goes first, since a value may have moved to another row
+            stale = (key for key, _, theirs in differences(shape, source, target, change) if theirs is not None)
+            for keys in _batches(stale, BATCH):
+                target.delete(shape, keys)
+        missing = (
+            ours
+            for _, ours, theirs in differences(shape, source, target, change)
+            if ours is not None and theirs is None
+        )
+        for rows in _sized(missing):
+            target.insert(shape, rows)
+            n_rows += len(rows)
+            advance(len(rows))
     return n_rows
 
 
@@ -463,21 +586,27 @@ def _sized(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def copy_keys(
-    shapes: Sequence[Shape], changed: dict[str, set[Key]], source: Side, target: Side, changes: dict[str, Change]
-) -> int:
-    """Bring the rows of these keys, which changed meanwhile; returns how many were looked at."""
+def catch_up(shapes: Sequence[Shape], source: SqliteSide, target: Side, changes: dict[str, Change]) -> int:
+    """Bring the rows that were noted as changed; returns how many keys that were.
+
+    Keys and rows are read at one moment: a row that is newer than the notes may hold a unique value that the target still
+    has in another row, whose key is not among them.
+    """
     brought = []
-    for shape in shapes:
-        keys = sorted(changed.get(shape.name, ()))
-        if keys:
-            rows = source.rows_of(shape, keys)
-            brought.append((shape, keys, [changes.get(shape.name, _same)(row) for row in rows.values()]))
+    with source.one_moment():
+        last, changed = source.changed()
+        for shape in shapes:
+            keys = sorted(changed.get(shape.name, ()))
+            if keys:
+                rows = source.rows_of(shape, keys)
+                brought.append((shape, keys, [changes.get(shape.name, _same)(row) for row in rows.values()]))
     for shape, keys, _ in brought:
         target.delete(shape, keys)
     for shape, _, came in brought:
         for some in _sized(came):
             target.insert(shape, some)
+    if last:
+        source.forget(last)
     return sum(len(keys) for _, keys, _ in brought)
 
 

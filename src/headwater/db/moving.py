@@ -1,8 +1,8 @@
 """A site on its way from one database or store to another: what both ends say of it, and how its writes are held meanwhile.
 
-While a site moves, its database has one more table, ``site_move`` with one row; no other site has it. On SQLite the file's
-``user_version`` says whether writes are refused, which each write transaction reads in a microsecond. A refusal in the last
-pass is leased: if the migration dies, writes go on once the lease is over, and the migration finds out before it ends.
+While a site moves, its database has one more table, ``site_move`` with one row; no other site has it. Each write transaction
+looks whether writes are refused: on SQLite by the file's ``user_version``, on PostgreSQL by whether there is such a table. A
+refusal is leased: if the migration dies, writes go on once the lease is over, and the migration finds out before it ends.
 docs/decisions/0018-migrate-site.md.
 """
 
@@ -32,6 +32,11 @@ MAKE_TABLE = (
     "CREATE TABLE IF NOT EXISTS site_move (one INTEGER PRIMARY KEY, state TEXT NOT NULL, target TEXT NOT NULL, "
     "to_blobs TEXT, to_database TEXT, frozen_until DOUBLE PRECISION, site TEXT NOT NULL)"
 )
+# What each write on PostgreSQL asks as it begins; "0" but while its site moves.
+IS_MOVING = (
+    "SELECT count(*) FROM pg_class WHERE relname = 'site_move' AND relnamespace = current_schema()::regnamespace"
+)
+POSTGRESQL_NOW = "extract(epoch FROM clock_timestamp())"
 
 
 class SiteMoving(HeadwaterError):
@@ -40,7 +45,7 @@ class SiteMoving(HeadwaterError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This site is being moved, in the last pass of it; nothing was changed. Reading goes on; try again in a moment.",
+            "This site is being moved and takes no changes meanwhile; nothing was changed. Reading goes on; try again in a moment.",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 
@@ -77,6 +82,7 @@ class Move:
     site: str
     to_blobs: str | None  # None: objects stay where they are
     to_database: str | None  # likewise; as people are told
+    frozen_until: float | None  # by the database's clock
 
 
 def find_move(tx: Tx) -> Move | None:
@@ -88,7 +94,7 @@ def find_move(tx: Tx) -> Move | None:
     )
     if not tx.execute(text(there)).scalar():
         return None
-    row = tx.execute(text("SELECT state, target, site, to_blobs, to_database FROM site_move")).first()
+    row = tx.execute(text("SELECT state, target, site, to_blobs, to_database, frozen_until FROM site_move")).first()
     return None if row is None else Move(*row)
 
 
@@ -106,6 +112,21 @@ def refuse_or_thaw(raw: sqlite3.Connection) -> None:
     if row is not None:
         raw.execute("UPDATE site_move SET state = 'copying', frozen_until = NULL")
     raw.execute("PRAGMA user_version = 0")
+
+
+def refuse_or_thaw_postgresql(raw: Any) -> None:
+    """As ``refuse_or_thaw``, for a write transaction that has found the table; ``raw`` is its connection.
+
+    Raises:
+        SiteMoving, SiteMoved
+    """
+    over = f"state = 'frozen' AND frozen_until <= {POSTGRESQL_NOW}"
+    raw.execute(f"UPDATE site_move SET state = 'copying', frozen_until = NULL WHERE {over}")
+    row = raw.execute("SELECT state FROM site_move").fetchone()
+    if row is not None and row[0] == "moved":
+        raise SiteMoved
+    if row is not None and row[0] == "frozen":
+        raise SiteMoving
 
 
 @contextmanager
@@ -129,19 +150,6 @@ def writing_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
         os.close(fd)
 
 
-def freeze(raw: Any) -> None:
-    """Refuse writes from now on, for ``FREEZE_S``; again and again, to go on with it."""
-    raw.execute("UPDATE site_move SET state = 'frozen', frozen_until = ?", (time.time() + FREEZE_S,))
-    raw.execute("PRAGMA user_version = 1")
-
-
-def renew(raw: Any) -> bool:
-    """Whether writes are still refused, which they then are for another ``FREEZE_S``."""
-    until = "UPDATE site_move SET frozen_until = ? WHERE state = 'frozen'"
-    found: bool = raw.execute(until, (time.time() + FREEZE_S,)).rowcount == 1
-    return found
-
-
 def settle(db: Database) -> None:
     """The site goes on in this very database, whose objects have moved: it is started with them for the first time."""
     if db.dialect == "sqlite":
@@ -152,4 +160,7 @@ def settle(db: Database) -> None:
             raw.execute("DROP TABLE IF EXISTS site_move")
             raw.execute("PRAGMA user_version = 0")
     else:
-        db.write(lambda tx: tx.execute(text("DROP TABLE IF EXISTS site_move")))
+        from headwater.db.postgresql import PostgresqlDatabase
+
+        assert isinstance(db, PostgresqlDatabase)  # noqa: S101
+        db.settle()

@@ -45,6 +45,7 @@ from headwater.db.database import (
     TextNotStorable,
     Tx,
 )
+from headwater.db.moving import IS_MOVING, refuse_or_thaw_postgresql
 from headwater.db.psycopg_dialect import adapters
 from headwater.db.schema import upgrade_schema
 from headwater.kernel import HeadwaterError
@@ -78,10 +79,11 @@ _END_TURN = f"SELECT pg_advisory_unlock({_lock_key('turn')})".encode()
 _KEEP_OTHERS_OUT = f"SELECT pg_advisory_lock({_lock_key('beside')})".encode()
 _LET_OTHERS_IN = f"SELECT pg_advisory_unlock({_lock_key('beside')})".encode()
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_WRITE = b"BEGIN ISOLATION LEVEL SERIALIZABLE"
-_WRITE_BESIDE_OTHERS = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({_lock_key('beside')})".encode()
-)
+# Each tells in the end whether the site is on its way elsewhere, as of a moment when nobody can begin to move it any more.
+_WRITE = f"BEGIN ISOLATION LEVEL SERIALIZABLE; {IS_MOVING}".encode()
+_WRITE_BESIDE_OTHERS = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({_lock_key('beside')}); {IS_MOVING}".encode()
+# For a transaction that no other writes beside, and that all which come after see.
+KEEP_WRITERS_OUT = "; ".join(f"SELECT pg_advisory_xact_lock({_lock_key(name)})" for name in ("turn", "beside"))
 _SESSION = (
     f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'; "
     f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'; "
@@ -417,7 +419,8 @@ class PostgresqlDatabase(Database):
         raise AssertionError("unreachable")
 
     def _write_once(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
-        link.run(begin)
+        if link.run(begin).get_value(0, 0) != b"0":
+            refuse_or_thaw_postgresql(link.raw)
         tx = Tx(link.conn, link.raw, "postgresql", writable=True)
         value = act(tx)
         try:
@@ -436,6 +439,14 @@ class PostgresqlDatabase(Database):
                 if self._writers is None:
                     self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="db-writer")
         return self._writers.submit(lambda: self.write(act, *args, **kwargs))
+
+    def settle(self) -> None:
+        """For a site that has moved to where it is started: writes are refused no more."""
+        with self._link() as link:
+            try:
+                link.run(f"BEGIN; {KEEP_WRITERS_OUT}; DROP TABLE IF EXISTS site_move; COMMIT".encode())
+            except psycopg.Error as exc:
+                self._raise(exc)
 
     def version(self) -> int:
         with self._link() as link:

@@ -8,9 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import text
+
 from headwater import ledger
 from headwater.blobs import BlobStore
 from headwater.db import Tx
+from headwater.hub import uploads
 from headwater.hub.backup import names
 from headwater.hub.backup.folder import (
     BackupDamaged,
@@ -114,6 +117,7 @@ def note_restored(site: Site, manifest: Manifest) -> int:
 def _note(tx: Tx, manifest: Manifest) -> int:
     epoch = xet_store.raise_epoch(tx)
     copies.forget_all(tx)
+    tx.execute(text(uploads.SEND_AGAIN))  # no snapshot has their parts
     facts = {"database": manifest.database_sha256, "made_at": manifest.made_at, "epoch": epoch}
     ledger.record(tx, SYSTEM, "site.restored", "site", facts, now=utcnow())
     return epoch

@@ -8,11 +8,11 @@ import pkgutil
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from sqlalchemy import Table, select
 
@@ -20,7 +20,7 @@ import headwater
 from headwater import accounts
 from headwater.blobs import BlobStore
 from headwater.blobs.store import blob_key
-from headwater.db import Database, Tx, metadata
+from headwater.db import Database, Held, Tx, metadata
 from headwater.db.copying import (
     Change,
     PostgresqlSide,
@@ -28,11 +28,12 @@ from headwater.db.copying import (
     Shape,
     Side,
     SqliteSide,
-    copy_keys,
+    catch_up,
     copy_table,
     differences,
 )
-from headwater.db.moving import FREEZE_S, SiteMoved, find_move, freeze, renew, writing_sqlite
+from headwater.db.moving import FREEZE_S, SiteMoved, find_move
+from headwater.hub import uploads
 from headwater.hub.backup import names
 from headwater.hub.backup.making import COLLECTOR_LOCKS
 from headwater.hub.moving.errors import MoveFailed, MoveIncomplete, MoveTaken, NothingToMove, SiteRuns
@@ -92,7 +93,7 @@ def move_site(
     with source.db.holding("migrate-site", exclusive=True, wait=False) as held:
         if not held:
             raise MoveFailed("Another migration of this site is running.")
-        return _Mover(source, target, progress, note, verify_all=verify_all).run()
+        return _Mover(source, target, held, progress, note, verify_all=verify_all).run()
 
 
 def abort(source: Place) -> bool:
@@ -109,13 +110,7 @@ def abort(source: Place) -> bool:
     with source.db.holding("migrate-site", exclusive=True, wait=False) as held:
         if not held:
             raise MoveFailed("The migration is still running: stop it first.")
-        if isinstance(source.side, SqliteSide):
-            with writing_sqlite(source.side.path) as raw:
-                source.side.unwatch(raw)
-                raw.execute("DROP TABLE IF EXISTS site_move")
-                raw.execute("PRAGMA user_version = 0")
-        else:
-            source.side.end_arrival()
+        source.side.give_up()
     return True
 
 
@@ -130,16 +125,26 @@ def _list_all(tx: Tx) -> dict[str, int | None]:
 
 class _Mover:
     def __init__(
-        self, source: Place, target: Place, progress: Progress, note: Callable[[str], None], *, verify_all: bool
+        self,
+        source: Place,
+        target: Place,
+        held: Held,
+        progress: Progress,
+        note: Callable[[str], None],
+        *,
+        verify_all: bool,
     ) -> None:
-        self.source, self.target = source, target
+        self.source, self.target, self.held = source, target, held
         self.progress, self.note, self.verify_all = progress, note, verify_all
         self.moves_rows = source.database != target.database
         self.moves_objects = source.blobs_at != target.blobs_at
         self.tables = declared_tables()
         self.shapes = [Shape(table) for table in self.tables]
         self.changes: dict[str, Change] = {"site_identity": self._identity_there}
-        self.facts: dict[str, Any] = {}  # what both databases say of the move
+        if self.moves_objects:  # parts of browser uploads stay behind
+            at = next(shape for shape in self.shapes if shape.name == "upload_session").columns.index
+            self.changes["upload_session"] = lambda row: uploads.sent_again(row, at("sha256"), at("size_bytes"))
+        self.pause = _Pause(source.side)
         self.copier = ObjectCopier(source.blobs, target.blobs)
 
     # ---- the order of it
@@ -159,19 +164,25 @@ class _Mover:
         self._require_stopped()
         self._prepare_target(identity.id)
         with contextlib.ExitStack() as holds:
-            for name in COLLECTOR_LOCKS:
-                holds.enter_context(self.source.db.holding(name, exclusive=True))
+            locks = [holds.enter_context(self.source.db.holding(name, exclusive=True)) for name in COLLECTOR_LOCKS]
+            holds.enter_context(self.pause)
             self._begin(identity.id)
             self._objects("Copying objects")
             n_rows = self._rows() if self.moves_rows else 0
             if self.moves_objects:
                 self._objects("Copying objects that came meanwhile")
-            paused_s, n_objects, n_read_back = self._last_pass()
+            n_objects, n_read_back = self._last_pass([self.held, *locks])
         if self.moves_rows:
             self.target.side.tidy()
         done = self.copier
         return Moved(
-            n_rows, n_objects, done.n_copied, done.bytes_copied, n_read_back, paused_s, time.monotonic() - started
+            n_rows,
+            n_objects,
+            done.n_copied,
+            done.bytes_copied,
+            n_read_back,
+            self.pause.took_s,
+            time.monotonic() - started,
         )
 
     def _end_again(self, started: float) -> Moved:
@@ -214,7 +225,7 @@ class _Mover:
             raise MoveTaken(self.target.database)
 
     def _begin(self, site_id: str) -> None:
-        self.facts = {
+        facts = {
             "one": 1,
             "state": "copying",
             "target": self._told(),
@@ -223,12 +234,14 @@ class _Mover:
             "frozen_until": None,
             "site": site_id,
         }
-        if isinstance(self.source.side, SqliteSide):
-            self.source.side.note_move(self.facts)
-            if self.moves_rows:
-                self.source.side.watch(self.tables)
+        side = self.source.side
+        side.note_move(facts)
+        if not isinstance(side, SqliteSide):  # what changed would never be known
+            self.pause.begin()
+        elif self.moves_rows:
+            side.watch(self.tables)
         if self.moves_rows:
-            self.target.side.begin_arrival({**self.facts, "state": "arriving"}, self.tables)
+            self.target.side.begin_arrival({**facts, "state": "arriving"}, self.tables)
 
     def _told(self) -> str:
         moved = [self.target.database] if self.moves_rows else []
@@ -256,10 +269,9 @@ class _Mover:
         with self.progress("Copying rows", float(sum(source.count(shape) for shape in self.shapes))) as advance:
             for shape in self.shapes:
                 n_rows += copy_table(shape, source, target, self.changes.get(shape.name), advance)
-        if isinstance(source, SqliteSide):
-            for _ in range(CATCHING_UP):
-                if self._catch_up() < FEW:
-                    break
+        for _ in range(CATCHING_UP):
+            if self._catch_up() < FEW:
+                break
         self.note("Comparing rows")
         self._compare()
         return n_rows
@@ -269,11 +281,7 @@ class _Mover:
         side = self.source.side
         if not isinstance(side, SqliteSide):
             return 0
-        last, changed = side.changed()
-        copy_keys(self.shapes, changed, side, self.target.side, self.changes)
-        if last:
-            side.forget(last)
-        return sum(len(keys) for keys in changed.values())
+        return catch_up(self.shapes, side, self.target.side, self.changes)
 
     def _compare(self) -> None:
         """Every row: what differs has changed meanwhile, and is brought by the next pass.
@@ -297,23 +305,25 @@ class _Mover:
 
     # ---- the last pass
 
-    def _last_pass(self) -> tuple[float, int, int]:
+    def _last_pass(self, locks: list[Held]) -> tuple[int, int]:
         self.note("Last pass: writes wait")
-        with self._frozen() as pause:
-            if self.moves_rows:
-                self._catch_up()
-            named = self._named() if self.moves_objects else {}
-            if named:
-                missing = self.copier.copy(named, lambda _: None)
-                if missing:
-                    raise MoveIncomplete(missing)
-            n_read_back = self._verify(named)
-            if self.moves_rows:
-                self.target.side.make_whole(self.tables, self.source.side.numbers(self.tables))
-            pause.close_source()
-            if self.moves_rows:
-                self.target.side.end_arrival()
-        return pause.took_s, len(named), n_read_back
+        self.pause.begin()
+        if self.moves_rows:
+            self._catch_up()
+        named = self._named() if self.moves_objects else {}
+        if named:
+            missing = self.copier.copy(named, lambda _: None)
+            if missing:
+                raise MoveIncomplete(missing)
+        n_read_back = self._verify(named)
+        if self.moves_rows:
+            self.target.side.make_whole(self.tables, self.source.side.numbers(self.tables))
+        for lock in locks:
+            lock.check()
+        self.pause.close_site(() if self.moves_rows else (uploads.SEND_AGAIN,))
+        if self.moves_rows:
+            self.target.side.end_arrival()
+        return len(named), n_read_back
 
     def _verify(self, named: dict[str, int | None]) -> int:
         if self.moves_rows:
@@ -321,7 +331,7 @@ class _Mover:
                 ours, theirs = self.source.side.count(shape), self.target.side.count(shape)
                 if ours != theirs:
                     raise MoveFailed(f"The table {shape.name} has {ours} rows here and {theirs} there.")
-            # PostgreSQL tells nothing of what changed since rows were compared: it should have stood still.
+            # Held since the beginning, but by the site's own writes alone: not for whoever is there with other tools.
             if self.verify_all or isinstance(self.source.side, PostgresqlSide):
                 self._compare()
         if not named:
@@ -330,73 +340,48 @@ class _Mover:
         with self.progress("Reading objects back", None) as advance:
             return self.copier.read_back(named, advance, everything=self.verify_all)
 
-    @contextmanager
-    def _frozen(self) -> Iterator[_Pause]:
-        pause = _Pause(self.source.side, self.facts)
-        pause.begin()
-        try:
-            yield pause
-        except BaseException:
-            pause.thaw()
-            raise
-        finally:
-            pause.stop()
-
 
 class _Pause:
     """The time in which the source refuses writes: leased, so that it ends by itself if this process does."""
 
-    def __init__(self, side: Side, facts: dict[str, Any]) -> None:
-        self._side, self._facts = side, facts
+    def __init__(self, side: Side) -> None:
+        self._side = side
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._began = self.took_s = 0.0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        self._ended.set()
+        self._thread.join()
+        self.took_s = time.monotonic() - self._began
+        if not self._closed:
+            self._side.thaw()
+
     def begin(self) -> None:
-        self._began = time.monotonic()
-        if isinstance(self._side, SqliteSide):
-            with writing_sqlite(self._side.path) as raw:
-                freeze(raw)
+        """Safe to repeat."""
+        if self._thread is None:
+            self._began = time.monotonic()
+            self._side.freeze()
             self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
             self._thread.start()
 
     def _renew(self) -> None:
-        assert isinstance(self._side, SqliteSide)  # noqa: S101 -- see ``begin``
         while not self._ended.wait(FREEZE_S / 6):
-            with (
-                contextlib.suppress(Exception),
-                writing_sqlite(self._side.path) as raw,
-            ):  # found out by ``close_source``
-                renew(raw)
+            with contextlib.suppress(Exception):  # found out by ``close_site``
+                self._side.renew()
 
-    def close_source(self) -> None:
-        """Nothing is ever written there again.
+    def close_site(self, also: Sequence[str]) -> None:
+        """Nothing is ever written there again, but for the statements ``also``.
 
         Raises:
             MoveFailed: writes went on meanwhile, because this process had stood still.
         """
-        if isinstance(self._side, SqliteSide):
-            with writing_sqlite(self._side.path) as raw:
-                if not renew(raw):
-                    raise MoveFailed("Writing at the former place had to go on before all had arrived.")
-                raw.execute("UPDATE site_move SET state = 'moved', frozen_until = NULL")
-                self._side.unwatch(raw)
-        else:
-            self._side.note_move({**self._facts, "state": "moved"})
-        self._closed = True
-
-    def thaw(self) -> None:
-        if self._closed or not isinstance(self._side, SqliteSide):
-            return
-        self.stop()
-        with writing_sqlite(self._side.path) as raw:
-            raw.execute("UPDATE site_move SET state = 'copying', frozen_until = NULL WHERE state = 'frozen'")
-            raw.execute("PRAGMA user_version = 0")
-
-    def stop(self) -> None:
-        if not self._ended.is_set():
-            self._ended.set()
-            if self._thread is not None:
-                self._thread.join()
-            self.took_s = time.monotonic() - self._began
+        self._closed = self._side.close_site(also)
+        if not self._closed:
+            raise MoveFailed("Writing at the former place had to go on before all had arrived.")

@@ -4,6 +4,7 @@ from headwater.hub.uploads.commit import Message, Taken, commit_text, commit_upl
 from headwater.hub.uploads.errors import BadUpload, OffsetDiffers, UploadIncomplete, UploadNotFound
 from headwater.hub.uploads.forms import SentFile, SentForm, read_form
 from headwater.hub.uploads.service import (
+    SEND_AGAIN,
     Announced,
     Progress,
     adopt_files,
@@ -14,9 +15,11 @@ from headwater.hub.uploads.service import (
     give_up,
     list_open,
     new_part,
+    sent_again,
 )
 
 __all__ = [
+    "SEND_AGAIN",
     "Announced",
     "BadUpload",
     "Message",
@@ -39,4 +42,5 @@ __all__ = [
     "list_open",
     "new_part",
     "read_form",
+    "sent_again",
 ]

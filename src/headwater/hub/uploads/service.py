@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.accounts import Action
 from headwater.blobs import Extent, feed
@@ -47,6 +47,8 @@ KEPT_DAYS = 7
 ORPHAN_AGE_S = 3600
 # Larger files never go into git itself (a commit refuses them), so their bytes can take their final place at once.
 ALWAYS_LARGE_BYTES = 10_000_000
+# For a site whose parts have stayed behind: files that had come whole begin again. Large ones have taken their place already.
+SEND_AGAIN = f"UPDATE upload_session SET sha256 = NULL WHERE size_bytes <= {ALWAYS_LARGE_BYTES}"
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,13 @@ def collect(site: Site, *, now: datetime | None = None) -> int:
     for name in orphans:
         parts.drop(name)
     return len(old) + len(orphans)
+
+
+def sent_again(row: tuple[Any, ...], sha256: int, size_bytes: int) -> tuple[Any, ...]:
+    """A row of ``upload_session`` as ``SEND_AGAIN`` leaves it; given where in it the columns are."""
+    if row[size_bytes] > ALWAYS_LARGE_BYTES:
+        return row
+    return (*row[:sha256], None, *row[sha256 + 1 :])
 
 
 def _get(site: Site, actor: Actor, upload_id: str) -> Upload:
