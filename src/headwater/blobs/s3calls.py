@@ -76,10 +76,11 @@ class S3Calls:
     def begin_multipart(self, key: str) -> str:
         return _find(self._xml(self.call("POST", key, query={"uploads": ""})), "UploadId")
 
-    def part_link(self, key: str, upload_id: str, number: int, *, expires_s: int) -> str | None:
+    def part_link(self, key: str, upload_id: str, number: int, *, size_bytes: int, expires_s: int) -> str | None:
         if not self._direct:
             return None
-        return self.link("PUT", key, expires_s=expires_s, query={"partNumber": str(number), "uploadId": upload_id})
+        query, signed = {"partNumber": str(number), "uploadId": upload_id}, {"content-length": str(size_bytes)}
+        return self.link("PUT", key, expires_s=expires_s, query=query, headers=signed)
 
     def put_part(self, key: str, upload_id: str, number: int, path: Path) -> str:
         answer = self.call("PUT", key, query={"partNumber": str(number), "uploadId": upload_id}, content=path)

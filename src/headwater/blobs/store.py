@@ -55,8 +55,8 @@ class Multipart(Protocol):
         """Returns the upload's id. Parts but the last have at least 5 MiB."""
         ...
 
-    def part_link(self, key: str, upload_id: str, number: int, *, expires_s: int) -> str | None:
-        """Where a client may PUT one part, whose ``ETag`` completes it; None where clients do not reach the store."""
+    def part_link(self, key: str, upload_id: str, number: int, *, size_bytes: int, expires_s: int) -> str | None:
+        """Where a client may PUT one part of just this size, whose ``ETag`` completes it; None where clients do not reach the store."""
         ...
 
     def put_part(self, key: str, upload_id: str, number: int, path: Path) -> str:

@@ -24,6 +24,7 @@ from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_repor
 from headwater.hub.community import attachments
 from headwater.hub.files import copies
 from headwater.hub.files.terms import payload_key
+from headwater.hub.lfs import store as lfs_store
 from headwater.hub.placing import placing
 from headwater.hub.quotas import totals
 from headwater.hub.xet.xorbs import index_key
@@ -195,6 +196,7 @@ def _abort_multiparts(site: Site, now: datetime) -> None:
     for begun in site.blobs.multipart.iter_multiparts():
         if begun.begun_at < before:
             site.blobs.multipart.abort_multipart(begun.key, begun.upload_id)
+    site.db.write(lfs_store.forget_older, now - MULTIPART_GRACE)
 
 
 def _orphans(site: Site, kind: str, keys: list[str]) -> list[str]:

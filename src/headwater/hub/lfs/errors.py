@@ -40,6 +40,18 @@ class PartsStillArriving(HeadwaterError):
         super().__init__("A part of this upload is still being received. Complete it when all parts are answered.")
 
 
+class TooManyOpenUploads(HeadwaterError):
+    code = "too_many_open_uploads"
+    kind = Kind.TOO_MANY
+
+    def __init__(self, n_open: int, most: int) -> None:
+        super().__init__(
+            f"You have begun {n_open} uploads of large files that are not finished, and at most {most} may be open. "
+            "Finish them, or come back later: what nobody finishes is given up after two days.",
+            headers={"Retry-After": "3600"},
+        )
+
+
 class NotUploaded(HeadwaterError):
     code = "not_uploaded"
     kind = Kind.NOT_FOUND

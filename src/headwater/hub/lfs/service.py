@@ -6,11 +6,14 @@ what was announced. A retry finds its row and is answered without looking at the
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,17 +21,19 @@ from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
+from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, StoreAway, blob_key
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Held, Tx
 from headwater.hub import access, files, quotas, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.grants import RepoGrant, require_grant
+from headwater.hub.lfs import store
 from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing, PartsStillArriving
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.models import RepoKind, RepoName
-from headwater.kernel import Actor, HeadwaterError, RepoId, Sha256
+from headwater.hub.quotas.errors import size
+from headwater.kernel import AccountId, Actor, HeadwaterError, RepoId, Sha256
 from headwater.web import BodyReader, Site, watch
 
 UPLOAD = "lfs upload"
@@ -95,7 +100,11 @@ def plan_upload(
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed: as for any act on the repository.
+        TooManyOpenUploads: nothing was begun.
     """
+    settings = site.settings.of(LfsSettings) if site.settings is not None else LfsSettings()
+    # git-lfs moves a whole batch by one transfer, so one large object puts all of them into parts.
+    in_parts = "multipart" in transfers and any(w.size_bytes >= settings.multipart_from_bytes for w in wanted)
     with site.db.reading() as tx:
         found = access.get_repository(tx, actor, kind, name, Action.DISCUSS)
         writes = accounts.allows(tx, actor, Action.WRITE, on=found.resource)
@@ -103,7 +112,13 @@ def plan_upload(
         stored = set(valid) - files.find_missing(tx, actor, found.id, valid)
         sizes = files.blob_sizes(tx, stored)
         here = files_store.find_rights(tx, found.id, stored).keys()
-        room = quotas.find_room(tx, actor, found.id)
+        room, payer = quotas.find_room(tx, actor, found.id), quotas.payer_of(tx, actor, found.id)
+        held_bytes = 0
+        if in_parts and site.blobs.multipart is not None:
+            store.require_few(tx, actor.account_id, 1)
+            if payer is not None and room.left_bytes is not None:
+                held_bytes = store.held_bytes(tx, payer.account_id, set(valid))
+                room.left_bytes = max(room.left_bytes - held_bytes, 0)
     over: dict[str, str] = {}
     if stored:
         try:
@@ -114,23 +129,23 @@ def plan_upload(
     action = Action.WRITE if writes else Action.DISCUSS
     grant = RepoGrant(replace(actor, limits=None), found.id, action)
     expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
-    links = _Links(site, grant, expires_at)
-    # git-lfs moves a whole batch by one transfer, so one large object puts all of them into parts.
-    in_parts = "multipart" in transfers and any(w.size_bytes >= links.settings.multipart_from_bytes for w in wanted)
+    links = _Links(site, grant, expires_at, settings)
     answers = []
-    for one in wanted:
-        error = _refusal(one, links.settings)
-        if error is None and one.oid in stored:
-            if sizes.get(Sha256(one.oid)) == one.size_bytes:
-                answers.append(Answered(one, {}))
-                continue
-            error = f"the object has {sizes.get(Sha256(one.oid))} bytes, not {one.size_bytes}"
-        if error is not None:
-            answers.append(Answered(one, {}, error, 422))
-        elif full := over.get(one.oid) or room.take(one.size_bytes):
-            answers.append(Answered(one, {}, full, 507))
-        else:
-            answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
+    with links.noting_begun(None if payer is None else payer.account_id, now):
+        for one in wanted:
+            error = _refusal(one, settings)
+            if error is None and one.oid in stored:
+                if sizes.get(Sha256(one.oid)) == one.size_bytes:
+                    answers.append(Answered(one, {}))
+                    continue
+                error = f"the object has {sizes.get(Sha256(one.oid))} bytes, not {one.size_bytes}"
+            if error is not None:
+                answers.append(Answered(one, {}, error, 422))
+            elif full := over.get(one.oid) or room.take(one.size_bytes):
+                why = f" Uploads that were begun and not finished hold {size(held_bytes)} of it, for two days at most."
+                answers.append(Answered(one, {}, full + (why if held_bytes else ""), 507))
+            else:
+                answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
     return Batch(answers, "multipart" if in_parts else "basic", expires_at)
 
 
@@ -163,9 +178,28 @@ def _refusal(wanted: Wanted, settings: LfsSettings) -> str | None:
 class _Links:
     """Makes the signed links of one batch."""
 
-    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime) -> None:
-        self.settings = site.settings.of(LfsSettings) if site.settings is not None else LfsSettings()
-        self._site, self._facts, self._expires_at = site, grant.to_facts(), expires_at
+    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime, settings: LfsSettings) -> None:
+        self._settings, self._site, self._expires_at = settings, site, expires_at
+        self._account_id, self._facts = grant.actor.account_id, grant.to_facts()
+        self._begun: list[store.OpenUpload] = []
+
+    @contextmanager
+    def noting_begun(self, payer_id: AccountId | None, now: datetime) -> Iterator[None]:
+        """What the block begins in the store counts until it is over; nothing stays of it where the block fails.
+
+        Raises:
+            TooManyOpenUploads
+        """
+        given_up, multipart = self._begun, self._site.blobs.multipart
+        try:
+            yield
+            if self._begun:
+                given_up = self._site.db.write(store.insert_open, self._account_id, payer_id, self._begun, now)
+        finally:
+            for one in given_up:
+                with contextlib.suppress(StoreAway):  # the collector comes to it
+                    if multipart is not None:
+                        multipart.abort_multipart(one.key, one.upload_id)
 
     def for_upload(self, wanted: Wanted, *, in_parts: bool) -> dict[str, Link]:
         verify = Link(self._sign("verify", VERIFY, [self._facts, wanted.oid, wanted.size_bytes]))
@@ -175,7 +209,7 @@ class _Links:
         return {"upload": Link(upload), "verify": verify}
 
     def _in_parts(self, wanted: Wanted) -> Link:
-        part_size = max(self.settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
+        part_size = max(self._settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
         multipart, key, generation = self._site.blobs.multipart, "", 0
         if multipart is None:
             upload_id = secrets.token_hex(16)
@@ -184,6 +218,7 @@ class _Links:
             generation = placing.new_generation()
             key = blob_key(Sha256(wanted.oid), generation)
             upload_id = multipart.begin_multipart(key)
+            self._begun.append(store.OpenUpload(key, upload_id, Sha256(wanted.oid), wanted.size_bytes))
         count = -(-wanted.size_bytes // part_size)
         header = {"chunk_size": str(part_size)}
         for number in range(1, count + 1):
@@ -191,7 +226,8 @@ class _Links:
             size = min(part_size, wanted.size_bytes - offset)
             href = None
             if multipart is not None:
-                href = multipart.part_link(key, upload_id, number, expires_s=int(UPLOAD_LIFETIME.total_seconds()))
+                expires_s = int(UPLOAD_LIFETIME.total_seconds())
+                href = multipart.part_link(key, upload_id, number, size_bytes=size, expires_s=expires_s)
             header[f"{number:05d}"] = href or self._sign("parts", PART, [upload_id, number, offset, size, key])
         facts = [self._facts, wanted.oid, wanted.size_bytes, upload_id, count, generation]
         return Link(self._sign("uploads", COMPLETE, facts), header)
@@ -399,18 +435,21 @@ def _complete_in_store(
         there = site.blobs.size_of(key)
         if there is not None and there != size_bytes:  # known before a byte of it is read
             site.blobs.delete(key)
+            site.db.write(store.forget_open, key)
             raise SizeMismatch(size_bytes, there)
         found, total = site.blobs.digest_of(key)
     except FileNotFoundError as exc:
         raise PartsMissing from exc
     if (found, total) != (claimed, size_bytes):
         site.blobs.delete(key)
+        site.db.write(store.forget_open, key)
         raise SizeMismatch(size_bytes, total) if total != size_bytes else DigestMismatch(claimed, found)
     held.check()
     try:
         placing.place_verified(site, grant.actor, grant.repo_id, claimed, size_bytes, generation)
     except FileNotFoundError as exc:
         raise PartsMissing from exc
+    site.db.write(store.forget_open, key)
 
 
 def _read_parts(parts: object) -> dict[int, str]:

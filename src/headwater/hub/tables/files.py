@@ -55,3 +55,19 @@ upload_claim = Table(
     Index("ix_upload_claim_created", "created_at"),
     Index("ix_upload_claim_charged", "charged_to"),
 )
+
+# An upload in parts that goes straight to the object store, from its begin until it is completed or given up.
+open_upload = Table(
+    "open_upload",
+    metadata,
+    Column("key", String(255), primary_key=True),  # of the object that it will be; no other upload has it
+    Column("upload_id", String(1024), nullable=False),  # the store's
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("payer_id", ForeignKey("account.id")),  # whose room it will take
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_open_upload_account", "account_id", "sha256"),
+    Index("ix_open_upload_payer", "payer_id"),
+    Index("ix_open_upload_created", "created_at"),
+)
