@@ -14,7 +14,7 @@ from headwater.hub.content.commits import Committed, commit_draft
 from headwater.hub.content.draft import Change, Deleted, Draft, InlineFile, LargeFile
 from headwater.hub.content.preupload import Candidate, Plan, plan_uploads
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.hub.uploads import service
+from headwater.hub.uploads import service, store
 from headwater.hub.uploads.errors import BadUpload, UploadIncomplete
 from headwater.hub.uploads.parts import parts_of
 from headwater.hub.uploads.store import Upload
@@ -141,19 +141,21 @@ def _change(site: Site, actor: Actor, repo: Repository, upload: Upload, plan: Pl
         raise AssertionError("only complete uploads come here")
     if not plan.is_large:
         path = held.enter_context(parts_of(site).gathered(upload.id))
-        _require_whole(upload, path)
+        _require_whole(site, upload, path)
         return InlineFile(upload.path, b"" if path is None else path)
     with parts_of(site).gathered(upload.id) as part:
-        if part is not None:  # else it took its place when the last of it came
-            _require_whole(upload, part)
+        if upload.size_bytes <= service.ALWAYS_LARGE_BYTES:  # else it took its place when the last of it came
+            _require_whole(site, upload, part)
+        if part is not None:
             files.place_plain(site, actor, repo.id, part, found=upload.sha256, total=upload.size_bytes)
     return LargeFile(upload.path, upload.sha256, upload.size_bytes)
 
 
-def _require_whole(upload: Upload, path: Path | None) -> None:
+def _require_whole(site: Site, upload: Upload, path: Path | None) -> None:
     """What was gathered may be less than what came: another commit may have taken the parts, or a restore lacks them."""
     found = 0 if path is None else path.stat().st_size
     if found != upload.size_bytes:
+        site.db.write(store.set_digest, upload.id, None)  # so that the rest is sent
         raise UploadIncomplete(upload.path, found, upload.size_bytes)
 
 

@@ -100,7 +100,8 @@ def find_uploads(tx: Tx, account_id: AccountId, ids: list[str]) -> dict[str, Upl
     return found
 
 
-def set_digest(tx: Tx, upload_id: str, sha256: Sha256) -> None:
+def set_digest(tx: Tx, upload_id: str, sha256: Sha256 | None) -> None:
+    """Of a file that has come whole; None for one that turns out not to be."""
     tx.execute(update(upload_session).where(upload_session.c.id == upload_id).values(sha256=sha256))
 
 
