@@ -18,9 +18,9 @@ from tests.clients import run_client
 from tests.conftest import LiveApp, clean_env
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "headwater", *arguments], capture_output=True, text=True, env=clean_env(), timeout=120
+        [sys.executable, "-m", "headwater", *arguments], capture_output=True, text=True, env=clean_env(env), timeout=120
     )
 
 

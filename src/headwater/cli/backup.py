@@ -58,8 +58,8 @@ def restore(folder: Path, snapshot: str | None, data_dir: Path, as_json: bool) -
     from headwater.assembly import blobs_of, build_site, database_of, prepare_data
     from headwater.config import ServerSettings, read_settings
     from headwater.db import DatabaseSettings
-    from headwater.hub.backup import NotEmpty, note_restored, restore_database, restore_objects, verify_named
-    from headwater.hub.backup.restoring import choose_snapshot
+    from headwater.hub.backup import note_restored, restore_database, restore_objects, verify_named
+    from headwater.hub.backup.restoring import choose_snapshot, require_free
     from headwater.running import lock_folder
 
     out, settings = Output(as_json=as_json), read_settings(data_dir)
@@ -68,12 +68,14 @@ def restore(folder: Path, snapshot: str | None, data_dir: Path, as_json: bool) -
     chosen, manifest = choose_snapshot(folder, snapshot)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock_folder(data_dir)  # until this process ends
-    if url is None and (data_dir / "headwater.db").exists():
-        raise NotEmpty(str(data_dir))
+    db, blobs = database_of(data_dir, settings), blobs_of(data_dir, settings)
+    try:
+        require_free(manifest, data_dir, db, blobs)
+    finally:
+        db.close()
     with out.progress("Restoring objects", manifest.object_bytes) as advance:
-        restore_objects(folder, chosen, blobs_of(data_dir, settings), advance)
-    restore_database(chosen, manifest, data_dir, url)
-    database_of(data_dir, settings).close()
+        restore_objects(folder, chosen, blobs, advance)
+    restore_database(chosen, data_dir, url)
     prepare_data(data_dir, settings)
     own = settings.of(ServerSettings)
     site = build_site(data_dir, settings, base_url=own.url or f"http://{own.host}:{own.port}")

@@ -88,6 +88,7 @@ class Manifest:
     database_bytes: int
     n_objects: int
     object_bytes: int
+    site_id: str | None = None
 
     def write(self, snapshot: Path) -> None:
         temporary = snapshot / "backup.json.new"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from headwater import __version__, ledger
+from headwater import __version__, accounts, ledger
 from headwater.blobs import BlobStore
 from headwater.db import Tx
 from headwater.hub.backup import names
@@ -62,6 +62,7 @@ def make_backup(
             # Read after the dump: nothing that it names is removed meanwhile, so this is all of it and perhaps more.
             named = site.db.read(names.list_named)
             copied = _copy_all(site.blobs, named, folder / "objects", progress)
+        identity = site.db.read(accounts.find_identity)
         _write_secret(site, snapshot)
         (snapshot / "objects.txt").write_text("".join(f"{key}\t{size}\n" for key, size in sorted(copied.items())))
         manifest = Manifest(
@@ -73,6 +74,7 @@ def make_backup(
             database_bytes=database.stat().st_size,
             n_objects=len(copied),
             object_bytes=sum(copied.values()),
+            site_id=None if identity is None else identity.id,
         )
         _sync([database, snapshot / "objects.txt", snapshot])
         manifest.write(snapshot)

@@ -8,17 +8,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from headwater import ledger
 from headwater.blobs import BlobStore
-from headwater.db import Tx
+from headwater.db import SQLITE_FILE, Database, Tx
 from headwater.hub import uploads
 from headwater.hub.backup import names
 from headwater.hub.backup.folder import (
     BackupDamaged,
     Manifest,
     NoBackup,
+    NotEmpty,
     claimed_sha256,
     hash_file,
     list_snapshots,
@@ -48,6 +49,26 @@ def choose_snapshot(folder: Path, name: str | None) -> tuple[Path, Manifest]:
     return found[-1], manifest
 
 
+def require_free(manifest: Manifest, data_dir: Path, db: Database, blobs: BlobStore) -> None:
+    """Before anything is written: that database and store can take this site, and hold no other.
+
+    Raises:
+        BackupDamaged: it is of the other kind of database.
+        NotEmpty: the database holds a site.
+        StoreOfAnotherSite: the store does.
+    """
+    if manifest.database != db.dialect:
+        raise BackupDamaged(f"it was made of {manifest.database}, and this site is to be kept in {db.dialect}")
+    if db.dialect == "sqlite":
+        holds_site = (data_dir / SQLITE_FILE).exists()
+    else:
+        holds_site = db.read(lambda tx: inspect(tx.conn).has_table("site_identity"))
+    if holds_site:
+        raise NotEmpty(str(data_dir) if db.dialect == "sqlite" else "The database")
+    if manifest.site_id is not None:
+        blobs.claim(manifest.site_id)
+
+
 def restore_objects(folder: Path, snapshot: Path, blobs: BlobStore, advance: Callable[[float], None]) -> None:
     """Put every object of a snapshot in its place; one that is there already in full stays. Safe to repeat.
 
@@ -66,16 +87,12 @@ def restore_objects(folder: Path, snapshot: Path, blobs: BlobStore, advance: Cal
         advance(size)
 
 
-def restore_database(snapshot: Path, manifest: Manifest, data_dir: Path, database_url: str | None) -> None:
+def restore_database(snapshot: Path, data_dir: Path, database_url: str | None) -> None:
     """The database, and the secret that its sessions and links were signed with.
 
     Raises:
-        BackupDamaged: it is of the other kind of database.
         DatabaseToolMissing, DatabaseToolFailed
     """
-    kind = "sqlite" if database_url is None else "postgresql"
-    if manifest.database != kind:
-        raise BackupDamaged(f"it was made of {manifest.database}, and this site is to be kept in {kind}")
     secret = snapshot / "secret"
     if secret.exists():
         (data_dir / "secret").touch(mode=0o600)
@@ -92,7 +109,7 @@ def restore_database(snapshot: Path, manifest: Manifest, data_dir: Path, databas
     fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     os.fsync(fd)
     os.close(fd)
-    temporary.replace(data_dir / "headwater.db")
+    temporary.replace(data_dir / SQLITE_FILE)
 
 
 def verify_named(site: Site) -> int:
