@@ -16,8 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from headwater.blobs import blob_key
+from headwater.db import row_locked
 from headwater.hub import files
 from headwater.hub.errors import BlobNotStored, HeadMoved, RepositoryNotFound, RevisionNotFound
 from headwater.hub.events import RefMove
@@ -37,6 +39,7 @@ from headwater.hub.git.lastchanged import build_last_changed
 from headwater.hub.git.store import PackRow
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.repos import service as repos
+from headwater.hub.tables.repositories import pack
 from headwater.kernel import Sha256, utcnow
 from tests import growth
 from tests.git.conftest import AUTHOR
@@ -305,6 +308,40 @@ def test_retired_and_orphaned_packs_go_in_their_time(work, monkeypatch):
     assert orphan in packs()
     assert f"git/{work.repo.id}/pack-{orphan}.pack" in list(collector.remove_orphans(work.site, age_s=-1))
     assert packs() <= names(work)
+    lose_cache(work)
+    work.git("fsck", "--strict")
+
+
+@pytest.mark.skipif(not growth.ON_GROWTH, reason="on SQLite nothing is written beside another act")
+def test_a_retired_pack_that_is_deleted_while_it_is_named_again_is_put_anew(work):
+    work.commit([AddFile("f", os.urandom(100_000))])
+    db, row = work.site.db, work.site.db.read(store.read_state, work.repo.id).packs[-1]
+    db.write(lambda tx: tx.execute(update(pack).where(pack.c.id == row.id).values(retired_at=work.now)))
+    deleted = []
+
+    class Meeting:
+        """Once the insert has met the retired row, the collector comes."""
+
+        def __init__(self, tx):
+            self.tx = tx
+
+        def execute(self, statement, values):
+            found = self.tx.execute(statement, values)
+            if not deleted:
+                with ThreadPoolExecutor(1) as other:
+                    deleted.append(
+                        other.submit(db.write, store.delete_retired, work.now + timedelta(1)).result(timeout=30)
+                    )
+            return found
+
+    @row_locked
+    def name_again(tx):
+        return store.insert_pack(Meeting(tx), work.repo.id, row.name, row.size_bytes, row.n_objects, None, utcnow())
+
+    pack_id, grown = db.write(name_again)
+    assert (deleted, grown) == ([1], row.size_bytes)
+    assert pack_id not in (None, row.id)
+    assert row.name in names(work)
     lose_cache(work)
     work.git("fsck", "--strict")
 
