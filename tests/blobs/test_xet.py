@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import httpx
 import numpy as np
 import pytest
 
-from headwater.blobs import ObjectDamaged, StoreAway, read_all
+from headwater.blobs import BlobFolder, ObjectDamaged, StoreAway, read_all
 from headwater.blobs.s3 import S3Store
-from headwater.hub import collector, files
+from headwater.db import open_database
+from headwater.hub import backup, collector, files
+from headwater.hub.backup.folder import read_objects
 from headwater.hub.files import copies
 from headwater.hub.files import store as files_store
+from headwater.hub.quotas import totals
 from headwater.hub.xet import framed, ingest, serving
 from headwater.hub.xet import store as xet_store
 from headwater.hub.xet.errors import BadShard
 from headwater.kernel import Sha256, utcnow
+from tests import growth
 from tests.clients import keys_of, routes_called, run_client
 from tests.conftest import LiveApp, wait_for
 from tests.servers.faulty import FaultyStore
@@ -198,8 +203,12 @@ def test_an_object_that_is_not_what_it_was_is_told_and_never_passed_on(published
 def test_copies_go_when_nobody_reads_them_and_before_their_file(published) -> None:
     storage, one, digest = published
     site = storage.site
+    before = site.db.read(totals.add_up, utcnow())
     copies.make_copy(site, {"sha256": digest})
     copies.make_copy(site, {"sha256": digest})
+    found = site.db.read(totals.add_up, utcnow())
+    assert (before.copies, found.copies) == (totals.Amount(0, 0), totals.Amount(1, len(plain(one))))
+    assert found.stored_bytes - before.stored_bytes == len(plain(one))
     (key,) = (key for key in storage.files_left() if key.startswith("sha256/"))
     assert source(storage, digest).signed_url(expires_s=60)
     assert site.blobs.read_range(key, 0, 3 * MIB) == plain(one)
@@ -209,6 +218,32 @@ def test_copies_go_when_nobody_reads_them_and_before_their_file(published) -> No
     assert key not in storage.files_left()
     assert source(storage, digest).signed_url(expires_s=60) is None
     assert read_all(source(storage, digest)) == plain(one)
+    assert site.db.read(totals.add_up, now).copies == totals.Amount(0, 0)
+
+
+def test_a_backup_is_without_copies_and_so_is_what_is_made_of_it(published, tmp_path: Path) -> None:
+    storage, one, digest = published
+    site = storage.site
+    copies.make_copy(site, {"sha256": digest})
+    (copy,) = (key for key in storage.files_left() if key.startswith("sha256/"))
+    kept, data = tmp_path / "kept", tmp_path / "again"
+    data.mkdir()
+    snapshot, manifest = backup.make_backup(site, kept, database_url=growth.database_url_of(tmp_path / "data"), keep=1)
+    assert copy not in dict(read_objects(snapshot))
+    blobs = BlobFolder(data / "blobs")
+    backup.restore_objects(kept, snapshot, blobs, lambda _: None)
+    url = growth.empty_database_url_of(data)
+    backup.restore_database(snapshot, data, url)
+    again = replace(site, data_dir=data, db=open_database(data, url), blobs=blobs)
+    try:
+        backup.verify_named(again)
+        backup.note_restored(again, manifest)
+        with again.db.reading() as tx:
+            found = files_store.find_blobs(tx, [digest])[digest]
+            assert found.copy_generation is None
+            assert read_all(files.source_of(tx, blobs, found)) == plain(one)
+    finally:
+        again.db.close()
 
 
 @pytest.mark.parametrize("kind", ["503", "late_cut"])

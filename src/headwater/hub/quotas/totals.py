@@ -39,7 +39,8 @@ class Totals:
     """``condemned`` goes at one of the next runs unless it is needed again; ``claimed`` waits for its commit.
 
     ``named_bytes`` are the files of all repositories, each counted in each; ``shared_bytes`` of them lie here once for
-    several; ``by_chunks`` and ``needed_xorbs`` are the same files before and after equal chunks were kept once.
+    several; ``by_chunks`` and ``needed_xorbs`` are the same files before and after equal chunks were kept once; ``copies``
+    are the plain ones of them that a store has beside their xorbs.
     """
 
     taken_at: datetime
@@ -49,6 +50,7 @@ class Totals:
     by_chunks: Amount
     xorbs: Amount
     needed_xorbs: Amount
+    copies: Amount
     packs: Amount
     retired_packs: Amount
     claimed: Amount
@@ -62,8 +64,9 @@ class Totals:
 
     @property
     def stored_bytes(self) -> int:
-        """What lies on the disk or in the store, but for the database and what can be made anew."""
-        return sum(each.n_bytes for each in (self.plain, self.xorbs, self.packs, self.retired_packs, self.deleting))
+        """What lies on the disk or in the store, but for the database and what each host has at hand."""
+        lie = (self.plain, self.xorbs, self.copies, self.packs, self.retired_packs, self.deleting)
+        return sum(each.n_bytes for each in lie)
 
     @property
     def logical_bytes(self) -> int:
@@ -86,6 +89,7 @@ _AMOUNTS = (
     "by_chunks",
     "xorbs",
     "needed_xorbs",
+    "copies",
     "packs",
     "retired_packs",
     "claimed",
@@ -109,6 +113,7 @@ def add_up(tx: Tx, now: datetime) -> Totals:
         "by_chunks": _amount(tx, blob.c.size_bytes, blob.c.state.in_(kept), blob.c.layout == "xet"),
         "xorbs": _amount(tx, xorb.c.payload_bytes, xorb.c.state.in_(kept)),
         "needed_xorbs": _amount(tx, xorb.c.payload_bytes, xorb.c.state.in_(kept), needed),
+        "copies": _amount(tx, blob.c.size_bytes, blob.c.copy_generation.is_not(None), blob.c.state.in_(kept)),
         "packs": _amount(tx, pack.c.size_bytes, pack.c.retired_at.is_(None)),
         "retired_packs": _amount(tx, pack.c.size_bytes, pack.c.retired_at.is_not(None)),
         "claimed": _amount(
