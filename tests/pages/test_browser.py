@@ -38,6 +38,10 @@ PATHS = [
 OWNERS = [
     "/new/space",
     "/admin/storage",
+    "/admin/storage/use",
+    "/admin/quotas",
+    "/settings/storage",
+    "/oauth/device",
     "/models?search=la",
     f"/{MODEL}/settings",
     f"/{GATED}/settings/access",

@@ -23,7 +23,7 @@ class AttachmentSettings:
     section: ClassVar[str] = "attachment"
 
     max_bytes: int = setting(
-        10 << 20,
+        10_000_000,
         "Largest picture in a comment.",
         check=lambda value: None if 1024 <= value <= 1 << 30 else f"{value} is not between 1 KiB and 1 GiB",
     )

@@ -15,7 +15,6 @@ from headwater.accounts import pages as account_pages
 from headwater.accounts.pages.frame import Problem, beside_form, refused
 from headwater.db import Tx
 from headwater.hub.quotas import listing, service
-from headwater.hub.quotas.errors import size
 from headwater.hub.quotas.listing import AccountLine, PullLine, RepositoryLine
 from headwater.hub.quotas.models import MEASURES, Limits, Quota, SiteLimits
 from headwater.kernel import Actor, HeadwaterError, Kind, utcnow
@@ -185,11 +184,8 @@ def _texts(facts: dict[str, int | None], *, none: str = "") -> dict[str, str]:
             shown[name] = none
         elif value < 0:
             shown[name] = "none"
-        elif name == "max_repositories":
-            shown[name] = str(value)
         else:
-            short = size(value).replace(" bytes", "")
-            shown[name] = short if service.parse_limit(short) == value else str(value)
+            shown[name] = str(value) if name == "max_repositories" else service.spell_size(value)
     return shown
 
 

@@ -40,6 +40,16 @@ def parse_limit(text: str, *, is_bytes: bool = True) -> int | None:
     return value
 
 
+def spell_size(n_bytes: int) -> str:
+    """What ``parse_limit`` reads as just this many bytes, as short as people would write it: ``100 GiB``."""
+    for power in range(6, 0, -1):
+        for base, letters, ending in ((1000, "kMGTPE", "B"), (1024, "KMGTPE", "iB")):
+            whole = Decimal(n_bytes) / base**power
+            if whole >= 1 and whole == round(whole, 2):
+                return f"{whole.normalize():f} {letters[power - 1]}{ending}"
+    return str(n_bytes)
+
+
 def get_quota(tx: Tx, actor: Actor, name: str) -> tuple[Account, Quota]:
     """What an account uses and may use: for itself, an organisation's administrators, and the site's.
 

@@ -91,6 +91,12 @@ for (const view of document.querySelectorAll(".lines")) {
   mark();
 }
 
+// In a narrow window a page's place among its neighbours may lie outside of what can be seen.
+for (const here of document.querySelectorAll(".side [aria-current], .tabs [aria-current]")) {
+  const row = here.parentElement;
+  if (row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+}
+
 // What stands beside a list in a wide window stands before it in a narrow one, and is folded there.
 const narrow = window.matchMedia("(max-width: 1000px)");
 const foldAside = () => {
