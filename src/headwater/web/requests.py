@@ -74,6 +74,7 @@ async def write_tx(
     """
     actor, context = actor_of(request), contextvars.copy_context()
 
+    @functools.wraps(act)  # and as row-locked as it
     def run(tx: Tx) -> T:
         return context.run(act, tx, actor, *args, **kwargs)
 

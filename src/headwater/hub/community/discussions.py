@@ -8,7 +8,7 @@ from datetime import datetime
 
 from headwater import accounts, ledger
 from headwater.accounts import Account, Action
-from headwater.db import Tx
+from headwater.db import Tx, row_locked
 from headwater.hub.access import check_repository, find_by_name, get_repository
 from headwater.hub.community import attachments, webhooks
 from headwater.hub.community.errors import (
@@ -134,9 +134,11 @@ def open_discussion(
     return repo, discussion
 
 
+@row_locked
 def add_comment(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int, body: str, *, now: datetime) -> Event:
     """Say something; closed and merged ones may still be talked about."""
-    repo, discussion = get_for(tx, actor, kind, name, num)
+    repo = check_repository(tx, actor, find_by_name(tx, kind, name), Action.DISCUSS)
+    discussion = _get(tx, repo, num, lock=True)
     event = append_comment(tx, discussion, author_of(actor), body, now=now)
     webhooks.announce(tx, repo, "create", "discussion.comment", now=now, discussion=discussion, comment=event)
     return event
@@ -328,8 +330,8 @@ def _one_line(text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in kept).split())
 
 
-def _get(tx: Tx, repo: Repository, num: int) -> Discussion:
-    discussion = store.find_discussion(tx, repo.id, num)
+def _get(tx: Tx, repo: Repository, num: int, *, lock: bool = False) -> Discussion:
+    discussion = store.find_discussion(tx, repo.id, num, lock=lock)
     if discussion is None:
         raise DiscussionNotFound(num)
     return discussion

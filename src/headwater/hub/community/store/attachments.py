@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy import insert as plain_insert
 
 from headwater import accounts
@@ -62,10 +62,14 @@ def find_most_open(tx: Tx, actor: Actor, attachment_id: str) -> bool | None:
 
 
 def insert_uses(tx: Tx, ids: Collection[str], *, event_id: int, repo_id: RepoId, of: AccountId) -> None:
-    """Note which of these, brought by ``of``, a comment names."""
-    own = select(attachment.c.id).where(attachment.c.id.in_(ids), attachment.c.account_id == of)
+    """Note which of these, brought by ``of``, a comment names.
+
+    Comments do not take their turn, and the collector does: their rows are written, so that it looks again before it takes one.
+    """
+    own = update(attachment).where(attachment.c.id.in_(ids), attachment.c.account_id == of).values(account_id=of)
     rows = [
-        {"attachment_id": each, "event_id": event_id, "repo_id": repo_id} for each in tx.execute(own).scalars().all()
+        {"attachment_id": each, "event_id": event_id, "repo_id": repo_id}
+        for each in tx.execute(own.returning(attachment.c.id)).scalars().all()
     ]
     if rows:
         tx.execute(insert(attachment_use).on_conflict_do_nothing(), rows)

@@ -66,8 +66,10 @@ def insert_discussion(
     return _discussion(row)
 
 
-def find_discussion(tx: Tx, repo_id: RepoId, num: int) -> Discussion | None:
-    row = tx.execute(select(discussion).where(discussion.c.repo_id == repo_id, discussion.c.num == num)).first()
+def find_discussion(tx: Tx, repo_id: RepoId, num: int, *, lock: bool = False) -> Discussion | None:
+    """``lock``: nobody else writes to it until the transaction ends."""
+    query = select(discussion).where(discussion.c.repo_id == repo_id, discussion.c.num == num)
+    row = tx.execute(query.with_for_update() if lock else query).first()  # says nothing to SQLite
     return None if row is None else _discussion(row)
 
 
