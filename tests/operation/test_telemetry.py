@@ -89,4 +89,4 @@ def test_a_missing_extra_is_a_clear_error(tmp_path: Path):
     command = [sys.executable, "-m", "headwater", "up", f"--data={tmp_path / 'D'}", "--port=0"]
     failed = subprocess.run(command, capture_output=True, text=True, env=env)
     assert failed.returncode == 1
-    assert "headwater[telemetry]" in failed.stderr
+    assert "pip install opentelemetry-sdk" in failed.stderr

@@ -94,5 +94,5 @@ class StoreDriverMissing(HeadwaterError):
     def __init__(self) -> None:
         super().__init__(
             "HEADWATER_BLOBS names an object store, and the package obstore is not installed. "
-            "Install it: pip install 'headwater[growth]'."
+            "Install it into Headwater's virtual environment: pip install obstore."
         )

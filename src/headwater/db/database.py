@@ -308,7 +308,7 @@ class DriverMissing(HeadwaterError):
     def __init__(self) -> None:
         super().__init__(
             "HEADWATER_DATABASE_URL names PostgreSQL, and the driver for it is not installed. "
-            "Install it with Headwater: pip install 'headwater[growth]'"
+            "Install it into Headwater's virtual environment: pip install 'psycopg[binary]'."
         )
 
 

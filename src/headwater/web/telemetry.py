@@ -24,8 +24,8 @@ class TelemetryMissing(HeadwaterError):
 
     def __init__(self) -> None:
         super().__init__(
-            "otlp.endpoint is set, but OpenTelemetry is not installed. Install it with "
-            "`pip install 'headwater[telemetry]'`, or leave the setting out."
+            "otlp.endpoint is set, but OpenTelemetry is not installed. Install it into Headwater's virtual environment, "
+            "`pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http`, or leave the setting out."
         )
 
 
