@@ -152,3 +152,16 @@ def test_facts_of_a_repository_follow_its_card_its_files_and_its_likes(web, api,
     headers = {"Authorization": f"Bearer {api.token}"}
     httpx.post(f"{live(web)}/api/models/{repo}/like", headers=headers).raise_for_status()
     assert all(seen("likes") == 1 for _ in range(TIMES))
+
+
+def test_a_head_with_conditions_is_no_plain_one(web, repo):
+    address = f"/{repo}/resolve/main/config.json"
+    status, headers, _ = ask_often(web, "HEAD", address)
+    assert (status, headers["accept-ranges"]) == (200, "bytes")
+    for _ in range(TIMES):
+        part = web.head(address, headers={"Range": "bytes=3-9"})
+        assert (part.status_code, part.headers["content-length"]) == (206, "7")
+        assert web.head(address, headers={"If-None-Match": headers["etag"]}).status_code == 304
+        assert web.head(address, params={"download": "true"}).headers["content-disposition"].startswith("attachment")
+        assert web.head(address).headers["content-disposition"] == headers["content-disposition"]
+    assert facts(web.head(address)) == facts(web.head(address))

@@ -14,7 +14,14 @@ from headwater.web.refusals import (
     status_of,
 )
 from headwater.web.requests import actor_of, call, in_snapshot, read_json, read_json_object, read_tx, site_of, write_tx
-from headwater.web.responses import JsonResponse, ReadyResponse, SourceResponse, content_disposition, next_link
+from headwater.web.responses import (
+    HeadResponse,
+    JsonResponse,
+    ReadyResponse,
+    SourceResponse,
+    content_disposition,
+    next_link,
+)
 from headwater.web.routing import Access, Endpoint, Route, Router, path_for
 from headwater.web.settings import WebSettings
 from headwater.web.site import Site
@@ -31,6 +38,7 @@ __all__ = [
     "BodyTooSlow",
     "BodyTruncated",
     "Endpoint",
+    "HeadResponse",
     "JsonResponse",
     "ReadyResponse",
     "Route",

@@ -205,7 +205,9 @@ class Exchange:
         at_once = getattr(self.app, "at_once", None)
         if at_once is None or protocol.pipeline or cycle.flow.write_paused or cycle.disconnected:
             return False
-        if any(name in _OF_A_BODY for name, _ in cycle.scope["headers"]) or not at_once(cycle.scope, self._send_whole):
+        if not _OF_A_BODY.isdisjoint([name for name, _ in cycle.scope["headers"]]):
+            return False
+        if not at_once(cycle.scope, self._send_whole):
             return False
         del cycle.scope["headwater.exchange"]  # type: ignore[typeddict-item]
         cycle.more_body = False

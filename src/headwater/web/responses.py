@@ -72,6 +72,21 @@ class ReadyResponse(Response):
         return self.body
 
 
+class HeadResponse(Response):
+    """The answer to a HEAD for strangers' bytes, as ``SourceResponse.told_whole`` has said it before."""
+
+    def __init__(self, request: Request, headers: RawHeaders) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.raw_headers = list(headers)
+        request.scope["state"]["serves_strangers_bytes"] = True
+
+    def at_hand(self, scope: Scope) -> bytes | memoryview:
+        """See ``SourceResponse.at_hand``."""
+        return self.body
+
+
 def next_link(request: Request, cursor: str | None, *, param: str = "cursor") -> dict[str, str]:
     """The ``Link`` header to the next page: this request's own address with the cursor set; {} on the last page."""
     if cursor is None:
@@ -160,6 +175,11 @@ class SourceResponse(Response):
         if count <= AT_HAND_BYTES and isinstance(self._source, MemorySource):
             return b"".join(piece for piece in pieces if isinstance(piece, bytes))
         return None
+
+    def told_whole(self) -> RawHeaders | None:
+        """All headers, where the answer is the whole of the bytes."""
+        self._settle(self._request.scope)
+        return tuple(self.raw_headers) if self.status_code == 200 else None
 
     def _settle(self, scope: Scope) -> tuple[int, Iterable[Piece]]:
         """Decide, once, what is answered: sets status and headers, and gives the body's size and pieces."""
@@ -321,6 +341,7 @@ def parse_ranges(asked: str, size: int) -> list[tuple[int, int]] | None:
 
 __all__ = [
     "Extent",
+    "HeadResponse",
     "JsonResponse",
     "ReadyResponse",
     "SourceResponse",

@@ -64,7 +64,7 @@ class TreeLines:
     after: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoundFile:
     """A file and its bytes. ``etag`` names the bytes: sha256 of a large file, git's object id of another.
 

@@ -44,6 +44,7 @@ LINK_S = 3600  # of a file in an object store; a client that breaks off goes on 
 # with a stranger's bytes carries. Anything else goes out as plain text or as bytes to be saved.
 _SHOWN = ("image/", "audio/", "video/", "font/")
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript", "application/x-sh")
+_CONDITIONS = frozenset((b"range", b"if-range", b"if-none-match"))
 _UNSHOWN = "application/octet-stream"
 _TEXT_ENDS = (
     ".md", ".txt", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".py", ".ipynb", ".csv", ".tsv",
@@ -124,7 +125,7 @@ async def resolve(request: Request) -> Response:
     values = request.path_params
     is_head = request.method == "HEAD"
     found = await web.call(request, find_file, kind, name, values["rev"], values["path"], with_bytes=not is_head)
-    return _file_answer(request, found)
+    return _answer(request, found)
 
 
 def resolve_at_once(request: Request, tx: Tx) -> Response | None:
@@ -135,16 +136,27 @@ def resolve_at_once(request: Request, tx: Tx) -> Response | None:
     site = web.site_of(request)
     actor = web.actor_of(request)
     found = find_file_at_once(site, tx, actor, kind, name, values["rev"], values["path"], with_bytes=not is_head)
-    return None if found is None else _file_answer(request, found)
+    if found is None:
+        return None
+    headers = request.scope["headers"]
+    if not is_head or request.scope["query_string"] or not _CONDITIONS.isdisjoint([name for name, _ in headers]):
+        return _answer(request, found)
+    told = tx.remembered(("told", found), lambda: _file_answer(request, found).told_whole())
+    return _answer(request, found, told)
 
 
-def _file_answer(request: Request, found: FoundFile) -> Response:
-    values = request.path_params
+def _answer(request: Request, found: FoundFile, told: RawHeaders | None = None) -> Response:
+    """``told``: the headers, where they are known."""
     moved = renamed(request, found.repo)
     if moved is not None:
         return moved
-    site = web.site_of(request)
     note_download(request, found.repo.id)
+    return _file_answer(request, found) if told is None else web.HeadResponse(request, told)
+
+
+def _file_answer(request: Request, found: FoundFile) -> web.SourceResponse:
+    values = request.path_params
+    site = web.site_of(request)
     media_type, headers = _headers(
         f"{site.base_url}/api/{found.repo.kind.plural}/{found.repo.name}",
         found.commit,

@@ -22,7 +22,7 @@ _counted: dict[tuple[RepoId, str], float] = {}
 
 def note_download(request: Request, repo_id: RepoId) -> None:
     """Count it, unless the same person's fetching of the same repository was counted a moment ago."""
-    if request.method == "HEAD" and not any(name == _COUNTER for name, _ in request.scope["headers"]):
+    if request.method == "HEAD" and _COUNTER not in [name for name, _ in request.scope["headers"]]:
         return
     now = time.monotonic()
     key = (repo_id, _who(request))
