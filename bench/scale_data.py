@@ -377,7 +377,7 @@ def _add_repository(world: World, rows: Rows, repo_id: int) -> None:
     ))  # fmt: skip
     filters = filters_of(repo, card)
     rows["repository_tag"] += [(kind, tag, repo_id) for tag in filters]
-    rank = rank_of(repo_id, score, len(likes), n_downloads)
+    rank = rank_of(repo.kind, repo_id, score, len(likes), n_downloads)
     rows["search_entry"].append((rank, repo_id, not repo.is_private, card.n_parameters, facets_of(repo.kind, filters)))
     rows["search_document"].append((rank, *_document(repo, card, filters)))
     rows["repo_like"] += [(repo_id, account_id, micros(at)) for account_id, at in likes]

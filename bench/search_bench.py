@@ -258,7 +258,7 @@ def _add_batch(
     entries: list[dict[str, Any]] = []
     documents: list[dict[str, Any]] = []
     for row, (_, card, body) in zip(rows, made, strict=True):
-        repo, rank = from_row(row), rank_of(row.id, row.trending_score, row.n_likes, row.n_downloads)
+        repo, rank = from_row(row), rank_of(MODEL, row.id, row.trending_score, row.n_likes, row.n_downloads)
         cards.put_card(tx, repo.id, MODEL, card, now=utcnow())
         filters = filters_of(repo, card)
         tags += [{"kind": "model", "tag": tag, "repo_id": repo.id} for tag in filters]

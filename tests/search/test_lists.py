@@ -15,12 +15,13 @@ from headwater.accounts.tables import membership
 from headwater.hub import search
 from headwater.hub.models import RepoKind
 from headwater.hub.search import Query, Sort, store, upkeep
-from headwater.hub.search.ranks import rank_of
+from headwater.hub.search.ranks import place_of, rank_of, repo_of
 from headwater.hub.search.segment import chars_of, parts_of, terms_of, words_of
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import (
     RANK_TIERS,
+    RANKS_OF_A_KIND,
     download_day,
     repository_tag,
     search_document,
@@ -30,6 +31,16 @@ from headwater.hub.tables.search import (
 from headwater.kernel import ANONYMOUS, SYSTEM, Actor, BadCursor, Grant, TokenLimits
 
 MODEL = RepoKind.MODEL
+
+
+# Bounds by which each plan of a list is the one that is taken: sorted, met on the way, met in part and then sorted, probed.
+PLANS: tuple[dict[str, int], ...] = (
+    {},
+    {"SORTED": 0},
+    {"SORTED": 0, "WALKED": 7},
+    {"FEW": 5, "KNOWN": 5, "KNOWN_BY_WORDS": 5},
+    {"FEW": 1, "KNOWN": 1, "KNOWN_BY_WORDS": 1},
+)
 
 
 def names(db, actor=ANONYMOUS, **asked):
@@ -112,9 +123,10 @@ def test_hit_sets_equal_a_brute_force_model(tmp_path_factory, documents, asked):
 
     rows = [(f"{w[0] if w[0].isascii() else 'm'}-{n}", "".join(w)) for n, w in enumerate(documents)]
     expected = {name for name, body in rows if holds(f"ada/{name}", body)} if terms_of(query) else set()
-    for few, sort in ((store.FEW, None), (store.FEW, Sort.MODIFIED), (1, Sort.MODIFIED)):  # every plan
+    for bounds, sort in [({}, None), *((bounds, Sort.MODIFIED) for bounds in PLANS)]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(store, "FEW", few)
+            for name, value in bounds.items():
+                patch.setattr(store, name, value)
             assert set(names(storage.site.db, text=query, sort=sort)) == expected
     assert storage.site.db.read(search.count_repositories, ANONYMOUS, Query(MODEL, text=query)).n == len(expected)
     storage.site.db.close()
@@ -287,8 +299,10 @@ def test_pages_follow_one_another_in_order_without_gap_or_repetition(shelf, sort
         shelf.db.write(
             lambda tx, i=repo_id, v=values: tx.execute(update(repository).where(repository.c.id == i).values(v))
         )
-    for few in (store.FEW, 5):  # both plans
-        monkeypatch.setattr(store, "FEW", few)
+    usual = {name: getattr(store, name) for plan in PLANS for name in plan}
+    for bounds in PLANS:
+        for name, value in (usual | bounds).items():
+            monkeypatch.setattr(store, name, value)
         seen, cursor = [], None
         while True:
             page = shelf.db.read(
@@ -349,21 +363,25 @@ def test_a_page_keeps_a_constant_number_of_queries(shelf, asked):
     assert counts[0] == counts[1] <= 24
 
 
-@given(st.integers(1, 10**9), st.integers(0, 10**6), st.integers(0, 10**9), st.floats(0, 10**7))
-def test_ranks_are_those_of_what_is_better_known(repo_id, likes, downloads, trending):
-    rank = rank_of(repo_id, trending, likes, downloads)
-    assert 0 < rank < 1 << 61
-    assert rank_of(repo_id + 1, trending, likes, downloads) < rank  # of equals the newer one comes first
-    assert rank_of(repo_id + 1, trending, likes, 0) > rank or downloads == 0
-    assert rank_of(repo_id, trending, likes * 2 + 1, 0) < rank
-    assert rank_of(repo_id, trending * 2 + 1, 0, 0) < rank
+@given(
+    st.sampled_from(RepoKind), st.integers(1, 10**9), st.integers(0, 10**6), st.integers(0, 10**9), st.floats(0, 10**7)
+)
+def test_ranks_are_those_of_what_is_better_known(kind, repo_id, likes, downloads, trending):
+    rank = rank_of(kind, repo_id, trending, likes, downloads)
+    assert 0 < rank < 1 << 63
+    assert rank // RANKS_OF_A_KIND == place_of(kind)
+    assert repo_of(rank) == repo_id
+    assert rank_of(kind, repo_id + 1, trending, likes, downloads) < rank  # of equals the newer one comes first
+    assert rank_of(kind, repo_id + 1, trending, likes, 0) > rank or downloads == 0
+    assert rank_of(kind, repo_id, trending, likes * 2 + 1, 0) < rank
+    assert rank_of(kind, repo_id, trending * 2 + 1, 0, 0) < rank
 
 
 def test_tiers_begin_where_ranks_say():
     newest = (1 << 40) - 1
     for tier, known in enumerate([(8.0, 0, 0), (2.0, 0, 0), (0.0, 1, 0)]):
-        assert rank_of(1, *known) < RANK_TIERS[tier]  # the last of those that are known so well
-        assert rank_of(newest, known[0] * 0.9, max(0, known[1] - 1), 0) >= RANK_TIERS[tier]
+        assert rank_of(MODEL, 1, *known) < RANK_TIERS[tier]  # the last of those that are known so well
+        assert rank_of(MODEL, newest, known[0] * 0.9, max(0, known[1] - 1), 0) >= RANK_TIERS[tier]
 
 
 def test_downloads_are_counted_in_batches_and_rolled_by_day(shelf):

@@ -167,7 +167,7 @@ PER_GROUP = 10
 def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
     """One list with its filters; the number of queries does not depend on what is found."""
     query = wanted.query()
-    found: search.Found = {}
+    found = search.Found()
     page = search.list_repositories(tx, actor, query, found=found)
     summary = search.summarise(tx, actor, query, most=PER_GROUP, found=found)
     total, facets = summary.count, summary.facets

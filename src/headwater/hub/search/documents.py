@@ -79,7 +79,6 @@ def document_of(repo: Repository, body: Body, filters: Iterable[str]) -> Documen
         chars=body.chars,
         marks=" ".join(
             [
-                mark_of_kind(repo.kind),
                 mark_of_owner(repo.owner_id),
                 mark_of_repository(repo.id),
                 PRIVATE if repo.is_private else PUBLIC,
@@ -92,10 +91,6 @@ def document_of(repo: Repository, body: Body, filters: Iterable[str]) -> Documen
 
 
 PUBLIC, PRIVATE, GATED, OPEN = "vpublic", "vprivate", "ggated", "gopen"
-
-
-def mark_of_kind(kind: RepoKind) -> str:
-    return f"k{kind.value}"
 
 
 def mark_of_owner(account_id: int) -> str:

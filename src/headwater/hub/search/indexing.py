@@ -46,7 +46,7 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     }
     if entry is None:
         document = document_of(repo, body_of(card) if body is None else body, has)
-        rank = rank_of(repo_id, repo.trending_score, repo.n_likes, repo.n_downloads)
+        rank = rank_of(repo.kind, repo_id, repo.trending_score, repo.n_likes, repo.n_downloads)
         tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, **values))
         tx.execute(insert(search_document).values(rank=rank, **asdict(document)))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from headwater.hub.models import RepoKind
 from headwater.hub.search import documents
 from headwater.hub.search.models import Query
 from headwater.hub.search.segment import Term, in_name, terms_of
@@ -20,21 +21,29 @@ class Visibility:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What the index has told in one transaction.
+
+    ``best``: of an expression, how many ranks it was asked for, and those it gave. ``within``: those within bounds of size.
+    """
+
+    best: dict[Expression, tuple[int, list[int]]] = field(default_factory=dict)
+    within: dict[tuple[Expression, int | None, int | None], list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Expression:
-    """What the full-text index is asked: every one of ``terms``, every one of ``marks``, and one of ``may`` (where there are any).
+    """What the full-text index is asked of one kind: every one of ``terms``, every one of ``marks``, and one of ``may`` (where there are any).
 
     ``in_names`` looks for the words in names only. Each database has its own words for it: ``to_fts5``, ``to_tsquery``.
     """
 
+    kind: RepoKind
     terms: tuple[Term, ...]
     marks: tuple[str, ...]
     may: tuple[str, ...] = ()
     in_names: bool = False
-    found: Found = field(default_factory=dict, compare=False, repr=False)
-
-
-Found = dict["Expression", tuple[int, list[int]]]
-"""What the index has told in one transaction: of an expression, how many ranks it was asked for, and those it gave."""
+    found: Found = field(default_factory=Found, compare=False, repr=False)
 
 
 def expression_of(
@@ -47,10 +56,10 @@ def expression_of(
     terms = terms_of(query.text)
     if query.text.strip() and not terms:
         # Nothing but punctuation was asked for: no document holds it.
-        return Expression((), ("none",), found=found)
+        return Expression(query.kind, (), ("none",), found=found)
     if not terms and not query.tags and query.gated is None and query.sdk is None:
         return None
-    marks = [documents.mark_of_kind(query.kind), *(documents.mark_of_tag(tag) for tag in query.tags)]
+    marks = [documents.mark_of_tag(tag) for tag in query.tags]
     if owner_id is not None:
         marks.append(documents.mark_of_owner(owner_id))
     if query.gated is not None:
@@ -64,11 +73,11 @@ def expression_of(
             *(documents.mark_of_owner(i) for i in sorted(visible.owner_ids)),
             *(documents.mark_of_repository(i) for i in sorted(visible.repo_ids)),
         )
-    return Expression(tuple(terms), tuple(marks), may, in_names, found)
+    return Expression(query.kind, tuple(terms), tuple(marks), may, in_names, found)
 
 
 def to_fts5(expression: Expression) -> str:
-    """The MATCH expression of SQLite."""
+    """The MATCH expression of SQLite; the kind is a range of ranks."""
     clauses = [_words(term, in_names=expression.in_names) for term in expression.terms]
     clauses += [f"marks : {mark}" for mark in expression.marks]
     if expression.may:

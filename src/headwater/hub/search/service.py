@@ -17,6 +17,7 @@ from headwater.hub.search import store
 from headwater.hub.search.facets import FACETS, facet_of
 from headwater.hub.search.matching import Expression, Found, Visibility, expression_of
 from headwater.hub.search.models import Count, FacetValue, Listed, Query, Sort, Summary
+from headwater.hub.search.ranks import repo_of
 from headwater.kernel import Actor, BadCursor, Page, RepoId, decode_cursor, encode_cursor
 
 MAX_LIMIT = 1000
@@ -25,7 +26,7 @@ MAX_LIMIT = 1000
 def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None = None) -> Page[Listed]:
     """One page of what ``actor`` may see. A constant number of SQL statements, whatever the page's length.
 
-    ``found``: an empty dict, given to ``summarise`` as well in the same transaction, spares it to ask the index again.
+    ``found``: a new one, given to ``summarise`` as well in the same transaction, spares it to ask the index again.
 
     Raises:
         BadCursor: the cursor is not of this list.
@@ -37,7 +38,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None
         owner_id = store.find_owner(tx, query.author)
         if owner_id is None:
             return Page([])
-    expression = expression_of(query, visible, owner_id, {} if found is None else found)
+    expression = expression_of(query, visible, owner_id, Found() if found is None else found)
     sort = query.effective_sort
     if sort is Sort.RELEVANCE and expression is not None:
         return _by_relevance(tx, query, visible, owner_id, expression, limit)
@@ -45,22 +46,39 @@ def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None
         sort = Sort.TRENDING
     query = replace(query, sort=sort)
     after = _position(query)
-    candidates = store.candidates_of(tx, query, expression, owner_id)
-    if expression is not None:
-        is_few = store.count_matches(tx, expression, store.FEW) < store.FEW
-    else:
-        is_few = candidates is not None and store.count_candidates(tx, candidates) < store.FEW
-    if candidates is not None and is_few:
-        rows = store.list_few(tx, candidates, query, visible, owner_id, after, limit + 1)
-    elif expression is not None and query.text.strip():
-        rows = store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit + 1)
-    else:
-        rows = store.list_walking(tx, query, visible, owner_id, after, limit + 1)
+    rows = _rows_in_order(tx, query, visible, owner_id, expression, after, limit + 1)
     cursor = None
     if len(rows) > limit:
         rows = rows[:limit]
         cursor = encode_cursor([sort.value, _wire(getattr(rows[-1], store.SORT_KEYS[sort])), rows[-1].id])
     return Page(_listed(tx, rows), cursor)
+
+
+def _rows_in_order(
+    tx: Tx,
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    expression: Expression | None,
+    after: tuple[Any, int] | None,
+    limit: int,
+) -> Sequence[Any]:
+    """The first rows after a position of the asked order, by whichever plan reads the least."""
+    if expression is not None and not query.has_bounds:
+        known = store.list_known(tx, expression, query, visible, owner_id, after, limit)
+        if known is not None:
+            return known
+    else:
+        candidates = store.candidates_of(tx, query, expression, owner_id)
+        if expression is not None:
+            is_few = store.count_matches(tx, expression, store.FEW) < store.FEW
+        else:
+            is_few = candidates is not None and store.count_candidates(tx, candidates) < store.FEW
+        if candidates is not None and is_few:
+            return store.list_few(tx, candidates, query, visible, owner_id, after, limit)
+    if expression is not None and query.text.strip():
+        return store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit)
+    return store.list_walking(tx, query, visible, owner_id, after, limit)
 
 
 def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
@@ -69,12 +87,12 @@ def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:
     owner_id = store.find_owner(tx, query.author) if query.author else None
     if query.author and owner_id is None:
         return Count(0)
-    expression = expression_of(query, visible, owner_id, {})
+    expression = expression_of(query, visible, owner_id, Found())
     most = store.COUNTED + 1
     if expression is None:
         n = store.count_rows(tx, store.candidates_of(tx, query, expression, owner_id), query, visible, owner_id, most)
     elif query.has_bounds:
-        n = store.count_entries(tx, expression, query, most)
+        n = store.count_within(tx, expression, query)
     else:
         n = store.count_matches(tx, expression, most)
     return _count(n)
@@ -91,7 +109,7 @@ def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12, found: Foun
     owner_id = store.find_owner(tx, query.author) if query.author else None
     if query.author and owner_id is None:
         return Summary(Count(0), {})
-    expression = expression_of(query, visible, owner_id, {} if found is None else found)
+    expression = expression_of(query, visible, owner_id, Found() if found is None else found)
     if expression is not None:
         carried = store.facets_of_matches(tx, expression, query)
     elif owner_id is not None or query.has_bounds:
@@ -166,11 +184,10 @@ def _by_relevance(
             raise BadCursor
     in_names = expression_of(query, visible, owner_id, expression.found, in_names=True) or expression
     ranks = store.ranked_matches(tx, expression, in_names, query if query.has_bounds else None)
-    chosen = ranks[offset : offset + limit]
-    ids = store.repos_of_ranks(tx, chosen)
-    rows = {row.id: row for row in store.list_by_ids(tx, list(ids.values()), query, visible)} if ids else {}
+    chosen = [RepoId(repo_of(rank)) for rank in ranks[offset : offset + limit]]
+    rows = {row.id: row for row in store.list_by_ids(tx, chosen, query, visible)} if chosen else {}
     cursor = encode_cursor([Sort.RELEVANCE.value, offset + limit]) if offset + limit < len(ranks) else None
-    found = [rows[ids[rank]] for rank in chosen if rank in ids and ids[rank] in rows]
+    found = [rows[repo_id] for repo_id in chosen if repo_id in rows]
     return Page(_listed(tx, found), cursor)
 
 

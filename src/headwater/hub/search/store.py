@@ -1,15 +1,18 @@
 """SQL of lists and search. Every list is a constant number of statements, whatever its length.
 
-Two plans. *Few*: the full-text index or another narrow index gives at most ``FEW`` candidates, and those are sorted.
-*Many*: the index of the asked order is walked from its top, and each row is probed; as more than ``FEW`` rows match, the walk is short.
+Three plans. *Few*: the full-text index or another narrow index gives at most ``FEW`` candidates, and those are sorted. *Known*, on SQLite:
+it gives fewer than ``KNOWN`` or ``KNOWN_BY_WORDS``, and the index of the asked order is walked from its top until a page of them is met. *Many*: that index is
+walked, and each row is probed; as more than that match, the walk is short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -37,17 +40,20 @@ from headwater.db import Tx
 from headwater.hub.models import RepoKind
 from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5, to_tsquery
 from headwater.hub.search.models import Query, Sort
+from headwater.hub.search.ranks import place_of, repo_of
 from headwater.hub.search.tiers import first_ranks
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
-from headwater.hub.tables.search import download_total, repository_tag, search_entry, tag_total
+from headwater.hub.tables.search import RANKS_OF_A_KIND, download_total, repository_tag, search_entry, tag_total
 from headwater.kernel import RepoId
 
 FEW = 4000
+SORTED = 1500  # on SQLite: where more match, it is quicker to look for them in the order that was asked for
+KNOWN = 10_000  # on SQLite: so many hits are told by the index in a few milliseconds
+KNOWN_BY_WORDS = 25_000  # the same for words, since it costs more to look for them in texts than for tags in rows
+WALKED = 20_000  # rows of an order that are looked through for known hits
 RANKED = 1000
 COUNTED = 1000
-_PROBE_BATCH = 250
-_MOST_PROBES = 20_000
 
 SORT_KEYS = {
     Sort.TRENDING: "trending_score",
@@ -68,18 +74,24 @@ def count_matches(tx: Tx, expression: Expression, limit: int) -> int:
     return len(_best(tx, expression, limit))
 
 
+# As one text: thousands of rows would cost more to hand over than to find.
+_FIRST_RANKS = text(
+    "select json_group_array(rowid) from (select rowid from search_index where search_index match :match "
+    "and rowid between :start and :last order by rowid limit :limit)"
+)
+
+
 def _best(tx: Tx, expression: Expression, limit: int) -> list[int]:
     """Ranks of the best known ``limit`` documents that match, in order; asked of the database once, however often it is called."""
-    asked_for, ranks = expression.found.get(expression, (0, []))
+    asked_for, ranks = expression.found.best.get(expression, (0, []))
     if asked_for < limit and len(ranks) == asked_for:
         if tx.dialect == "sqlite":
-            statement = text(
-                "select rowid from search_index where search_index match :match order by rowid limit :limit"
-            )
-            ranks = list(tx.execute(statement, {"match": to_fts5(expression), "limit": limit}).scalars().all())
+            start = place_of(expression.kind) * RANKS_OF_A_KIND
+            values = {"match": to_fts5(expression), "start": start, "last": start + RANKS_OF_A_KIND - 1, "limit": limit}
+            ranks = sorted(orjson.loads(tx.execute(_FIRST_RANKS, values).scalar()))
         else:
-            ranks = first_ranks(tx, to_tsquery(expression), limit)
-        expression.found[expression] = limit, ranks
+            ranks = first_ranks(tx, to_tsquery(expression), expression.kind, limit)
+        expression.found.best[expression] = limit, ranks
     return ranks[:limit]
 
 
@@ -89,30 +101,67 @@ def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds:
     Not by ``bm25``: it counts the rows of every phrase over the whole index, 15 to 30 ms where this takes 3
     (docs/decisions/0012-order-of-search.md). ``bounds``: a query whose bounds of size must hold.
     """
-    named = _first_ranks(tx, in_names, bounds)
+    named = _named_among(tx, expression, in_names, bounds)
+    if named is None:
+        named = _first_ranks(tx, in_names, bounds)
     if len(named) >= RANKED:
         return named
     return list(dict.fromkeys([*named, *_first_ranks(tx, expression, bounds)]))[:RANKED]
 
 
+def _named_among(tx: Tx, expression: Expression, in_names: Expression, bounds: Query | None) -> list[int] | None:
+    """Which of all hits have the words in their names; None where that is to be asked of the index.
+
+    A phrase costs the index all documents that hold its rarest word, however few hits there are: it is asked once, if that tells all.
+    """
+    if tx.dialect != "sqlite" or bounds is not None or all(len(term.words) == 1 for term in expression.terms):
+        return None
+    ranks = _best(tx, expression, COUNTED + 1)
+    if len(ranks) > RANKED:
+        return None
+    condition, values = to_condition(replace(in_names, marks=(), may=()), "instr")
+    among = text(
+        "select d.rank from search_document d where d.rank in (select value from json_each(:ranks)) "
+        f"and {condition} order by d.rank"
+    )
+    return list(tx.execute(among, {**values, "ranks": _json(ranks)}).scalars().all())
+
+
 def _first_ranks(tx: Tx, expression: Expression, bounds: Query | None) -> list[int]:
     if bounds is None:
         return _best(tx, expression, COUNTED + 1)[:RANKED]
-    matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
-    return list(tx.execute(matches.order_by(search_entry.c.rank).limit(RANKED)).scalars().all())
+    return _within(tx, expression, bounds)[:RANKED]
+
+
+def _within(tx: Tx, expression: Expression, bounds: Query) -> list[int]:
+    """Ranks of the best known ``COUNTED`` + 1 of the matching documents that are within the bounds, among the best known ``FEW``."""
+    kept = (expression, bounds.min_parameters, bounds.max_parameters)
+    if kept not in expression.found.within:
+        matches = select(search_entry.c.rank).where(_matching(tx, expression, FEW), *_size_bounds(search_entry, bounds))
+        ranks = tx.execute(matches.order_by(search_entry.c.rank).limit(COUNTED + 1)).scalars().all()
+        expression.found.within[kept] = list(ranks)
+    return expression.found.within[kept]
 
 
 def _matching(tx: Tx, expression: Expression, limit: int) -> ColumnElement[bool]:
     """Entries whose document matches: the best known ``limit`` of them."""
-    ranks = _best(tx, expression, limit)
+    return _of_ranks(tx, _best(tx, expression, limit))
+
+
+def _of_ranks(tx: Tx, ranks: Sequence[int]) -> ColumnElement[bool]:
     if tx.dialect != "sqlite":
         return search_entry.c.rank == any_(bindparam("ranks", ranks, ARRAY(BigInteger)))
-    return text("search_entry.rank in (select value from json_each(:ranks))").bindparams(ranks=str(ranks))  # type: ignore[return-value]
+    return text("search_entry.rank in (select value from json_each(:ranks))").bindparams(ranks=_json(ranks))  # type: ignore[return-value]
 
 
-def repos_of_ranks(tx: Tx, ranks: Collection[int]) -> dict[int, RepoId]:
-    rows = tx.execute(select(search_entry.c.rank, search_entry.c.repo_id).where(search_entry.c.rank.in_(ranks)))
-    return {rank: RepoId(repo_id) for rank, repo_id in rows}
+def _json(numbers: Sequence[int]) -> str:
+    return orjson.dumps(numbers).decode()
+
+
+def _given(tx: Tx, ids: Sequence[int]) -> Select[Any]:
+    if tx.dialect == "sqlite":
+        return select(func.json_each(_json(ids)).table_valued("value").c.value)
+    return select(func.unnest(bindparam("ids", ids, ARRAY(BigInteger))))
 
 
 def list_by_ids(tx: Tx, repo_ids: Sequence[RepoId], query: Query, visible: Visibility) -> list[Row[Any]]:
@@ -154,8 +203,51 @@ def list_few(
     """All candidates are fewer than ``FEW``: look at each, sort, and only then read the rows of the page."""
     wanted = _rows(query, visible, owner_id, by_ids=_is_blind(tx, owner_id)).where(repository.c.id.in_(candidates))
     first = _ordered(wanted.with_only_columns(repository.c.id), query.effective_sort, after, limit, by_index=False)
+    return _in_order(tx.execute(select(repository).where(repository.c.id.in_(first))), query)
+
+
+def list_known(
+    tx: Tx,
+    expression: Expression,
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    after: tuple[Any, int] | None,
+    limit: int,
+) -> list[Row[Any]] | None:
+    """Of a query without bounds, where all that match can be known; None where there are too many."""
+    most = FEW if tx.dialect != "sqlite" else KNOWN_BY_WORDS if expression.terms else KNOWN
+    ranks = _best(tx, expression, most)
+    if len(ranks) >= most:
+        return None
+    given = _given(tx, [repo_of(rank) for rank in ranks])
+    if tx.dialect == "sqlite" and len(ranks) >= SORTED:
+        rows = _list_met(tx, given, query, visible, owner_id, after, limit)
+        if len(rows) == limit:
+            return rows
+    return list_few(tx, given, query, visible, owner_id, after, limit)
+
+
+def _list_met(
+    tx: Tx,
+    given: Select[Any],
+    query: Query,
+    visible: Visibility,
+    owner_id: int | None,
+    after: tuple[Any, int] | None,
+    limit: int,
+) -> list[Row[Any]]:
+    """The first of ``given`` among the first ``WALKED`` rows of the asked order, by an index that need not look at rows."""
+    plain = replace(query, gated=None, sdk=None)  # which every one of ``given`` fulfils
+    walk = _rows(plain, visible, owner_id).with_only_columns(repository.c.id)
+    walked = _ordered(walk, query.effective_sort, after, WALKED).subquery()
+    met = select(walked.c.id).where(walked.c.id.in_(given)).limit(limit)
+    rows = tx.execute(_rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(met)))
+    return _in_order(rows, query)
+
+
+def _in_order(rows: Iterable[Row[Any]], query: Query) -> list[Row[Any]]:
     key = SORT_KEYS[query.effective_sort]
-    rows = tx.execute(select(repository).where(repository.c.id.in_(first)))
     return sorted(rows, key=lambda row: (getattr(row, key), row.id), reverse=True)
 
 
@@ -215,10 +307,8 @@ def count_rows(
 
 def facets_of_matches(tx: Tx, expression: Expression, query: Query) -> list[str]:
     """Facet tags, a line each, of the ``COUNTED`` + 1 best known documents that match."""
-    statement = select(search_entry.c.facets).where(
-        _matching(tx, expression, FEW if query.has_bounds else COUNTED + 1), *_size_bounds(search_entry, query)
-    )
-    return list(tx.execute(statement.limit(COUNTED + 1)).scalars().all())
+    ranks = _within(tx, expression, query) if query.has_bounds else _best(tx, expression, COUNTED + 1)
+    return list(tx.execute(select(search_entry.c.facets).where(_of_ranks(tx, ranks))).scalars().all())
 
 
 def facets_of_rows(
@@ -232,14 +322,9 @@ def facets_of_rows(
     return list(tx.execute(select(search_entry.c.facets).where(search_entry.c.repo_id.in_(statement))).scalars().all())
 
 
-def count_entries(tx: Tx, expression: Expression, query: Query, limit: int) -> int:
-    """As ``count_matches``, of those within the query's bounds of size, among the best known ``FEW``."""
-    inner: Select[Any] = select(literal_column("1")).where(
-        _matching(tx, expression, FEW), *_size_bounds(search_entry, query)
-    )
-    inner = inner.select_from(search_entry).limit(limit)
-    found: int = tx.execute(select(func.count()).select_from(inner.subquery())).scalar()
-    return found
+def count_within(tx: Tx, expression: Expression, query: Query) -> int:
+    """As ``count_matches``, of those within the query's bounds of size, among the best known ``FEW``; at most ``COUNTED`` + 1."""
+    return len(_within(tx, expression, query))
 
 
 def most_used(tx: Tx, kind: RepoKind, facets: Collection[str], most: int) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Row, and_, bindparam, func, select, text, union, update
 
 from headwater.db import Tx, insert
+from headwater.hub.models import RepoKind
 from headwater.hub.search.ranks import rank_of
 from headwater.hub.tables.community import repo_like
 from headwater.hub.tables.repositories import repository
@@ -154,6 +155,7 @@ def _displaced(tx: Tx, which: ColumnElement[bool]) -> dict[int, tuple[int, int]]
     rows: Sequence[Row[Any]] = tx.execute(
         select(
             repository.c.id,
+            repository.c.kind,
             repository.c.trending_score,
             repository.c.n_likes,
             repository.c.n_downloads,
@@ -162,7 +164,9 @@ def _displaced(tx: Tx, which: ColumnElement[bool]) -> dict[int, tuple[int, int]]
         .join(search_entry, search_entry.c.repo_id == repository.c.id)
         .where(which)
     ).all()
-    wanted = {row.id: rank_of(row.id, row.trending_score, row.n_likes, row.n_downloads) for row in rows}
+    wanted = {
+        row.id: rank_of(RepoKind(row.kind), row.id, row.trending_score, row.n_likes, row.n_downloads) for row in rows
+    }
     return {row.id: (row.rank, wanted[row.id]) for row in rows if row.rank != wanted[row.id]}
 
 

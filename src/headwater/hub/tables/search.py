@@ -62,13 +62,18 @@ _FULL_TEXT = [
 _LEXEMES = " || ".join(
     f"string_to_array('{name[0]}' || replace({name}, ' ', ' {name[0]}'), ' ')" for name in _COLUMNS.split(", ")
 )
-# Ranks that begin the next tier (``search.ranks``, ``search.tiers``): what trends much, what trends, what somebody likes, and the rest.
+# Each kind has so many ranks, one kind after another (``search.ranks``).
+RANKS_OF_A_KIND = 1 << 61
+N_KINDS = 3
+# Of each kind, ranks that begin the next tier (``search.tiers``): what trends much, what trends, what somebody likes, and the rest.
 RANK_TIERS = (((1 << 21) - (38 << 12)) << 40, ((1 << 21) - (19 << 12)) << 40, ((1 << 21) - (2 << 6)) << 40)
-_TIER = (
-    "case " + " ".join(f"when rank < {rank} then 'z{tier}'" for tier, rank in enumerate(RANK_TIERS)) + " else 'z3' end"
+_TIER = " ".join(
+    f"when rank < {place * RANKS_OF_A_KIND + end} then 'z{place}{tier}'"
+    for place in range(N_KINDS)
+    for tier, end in enumerate((*RANK_TIERS, RANKS_OF_A_KIND))
 )
 _LEXEME_INDEX = [
-    f"ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector({_LEXEMES} || {_TIER})) STORED",
+    f"ALTER TABLE search_document ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (array_to_tsvector({_LEXEMES} || case {_TIER} end)) STORED",
     # Long columns lie apart, so that a page has the ranks of many documents: hits are fetched by pages.
     "ALTER TABLE search_document SET (toast_tuple_target = 128)",
     "CREATE INDEX search_document_lexemes ON search_document USING gin (lexemes) WITH (fastupdate = off)",
