@@ -25,7 +25,7 @@ from headwater.hub.quotas import recount
 from headwater.hub.quotas.store import find_quota, put_limits
 from headwater.hub.repos import service as repos
 from headwater.hub.tables.attachments import attachment
-from headwater.kernel import ANONYMOUS, Actor, Grant, Sha256, TokenLimits, utcnow
+from headwater.kernel import ANONYMOUS, SYSTEM, Actor, Grant, Sha256, TokenLimits, utcnow
 from tests.community.conftest import World
 from tests.community.test_pages import Browser
 from tests.conftest import LiveApp
@@ -172,6 +172,15 @@ def test_a_hidden_comment_and_a_deleted_repository_show_nothing(world: World):
     assert sees(world, ada, made)
     world.site.db.write(repos.delete_repository, ada, repo.kind, repo.name, now=utcnow())
     assert [sees(world, who, made) for who in (bob, ada, ANONYMOUS)] == [False, False, False]
+
+
+def test_a_repository_that_was_closed_shows_none_but_to_administrators(world: World):
+    ada = world.person("ada")
+    repo, made = world.repo("ada/river"), keep(world, ada)
+    say(world, ada, repo, attachments.path_of(made))
+    world.site.db.write(repos.set_disabled, SYSTEM, repo.kind, repo.name, is_disabled=True, now=utcnow())
+    assert [sees(world, who, made) for who in (ada, ANONYMOUS)] == [False, False]
+    assert sees(world, replace(world.person("eve"), is_site_admin=True), made)
 
 
 def test_an_edit_may_bring_one_along(world: World):

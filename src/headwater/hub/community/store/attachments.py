@@ -48,7 +48,10 @@ def is_used(tx: Tx, attachment_id: str) -> bool:
 
 
 def find_most_open(tx: Tx, actor: Actor, attachment_id: str) -> bool | None:
-    """Through the repositories that name it and ``actor`` may read: whether one is public; None when there is none."""
+    """Through the repositories that name it and ``actor`` may read: whether one is public; None when there is none.
+
+    Those that the site's administrators closed show it to nobody else, as they show no file.
+    """
     seen = accounts.visible(tx, actor).where(
         owner_id=repository.c.owner_id, repo_id=repository.c.id, is_private=repository.c.is_private
     )
@@ -57,6 +60,8 @@ def find_most_open(tx: Tx, actor: Actor, attachment_id: str) -> bool | None:
         .join(attachment_use, attachment_use.c.repo_id == repository.c.id)
         .where(attachment_use.c.attachment_id == attachment_id, repository.c.deleted_at.is_(None), seen)
     )
+    if not actor.is_site_admin:
+        query = query.where(repository.c.is_disabled.is_(False))
     found = tx.execute(query.order_by(repository.c.is_private).limit(1)).first()
     return None if found is None else not found.is_private
 
