@@ -29,7 +29,10 @@ class RepoKind(Enum):
 
     @classmethod
     def from_plural(cls, word: str) -> RepoKind:
-        return cls(word.removesuffix("s"))
+        return _BY_PLURAL.get(word) or cls(word)
+
+
+_BY_PLURAL = {kind.plural: kind for kind in RepoKind}
 
 
 @dataclass(frozen=True)

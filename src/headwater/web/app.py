@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -27,7 +27,8 @@ from headwater.web.watch import Seen, Watch
 Authenticate = Callable[[Request], Awaitable[Actor]]
 Identify = Callable[[Request, Tx], Actor]
 Dialect = Callable[[Request, HeadwaterError], Response]
-SendWhole = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
+# Status, headers as the response has them, headers that every answer gets, body.
+SendWhole = Callable[[int, Sequence[tuple[bytes, bytes]], Sequence[tuple[bytes, bytes]], bytes], None]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PLAIN_PATH = re.compile(rb"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~@:+,;=!$&'()*-]+)+/?")
@@ -110,7 +111,8 @@ class _App:
             body = None if response is None else _body_at_hand(response, scope)
             if response is None or body is None:
                 return False
-            send_whole(response.status_code, call.answer.headed(response.status_code, response.raw_headers), body)
+            given = response.raw_headers
+            send_whole(response.status_code, given, call.answer.begin(response.status_code, given), body)
         except Exception as exc:  # noqa: BLE001 -- raised again where refusals are written
             call.failed = exc
             return False
@@ -332,17 +334,18 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = self.headed(message["status"], message.get("headers", ()))
+            given = message.get("headers", ())
+            message["headers"] = [*given, *self.begin(message["status"], given)]
         await self.send_on(message)
 
-    def headed(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The answer begins: all of its headers."""
+    def begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Its head leaves; gives the headers to be added."""
         self.status = status
         self.seen.began(status)
-        headers = list(given)
-        present = dict(headers)
+        present = dict(given)
         length = present.get(b"content-length")
         self.size_bytes = 0 if length is None else int(length)
+        headers: list[tuple[bytes, bytes]] = []
         if b"x-request-id" not in present:
             headers.append((b"x-request-id", self._request_id.encode("ascii")))
         if b"x-content-type-options" not in present:

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httptools
@@ -263,21 +264,26 @@ class Exchange:
         cycle.waiting_for_100_continue = False
         self._head = self._head_of(status, headers)
 
-    def _send_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """``body`` is as long as the headers say; none with HEAD."""
-        head = self._head_of(status, headers)
+    def _send_whole(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        added: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        """``headers`` name the body's size (with HEAD it is left out) and say nothing of the connection."""
+        cycle = self.cycle
+        told = _told_lines(headers) if isinstance(headers, tuple) else _lines(headers)
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        head = b"".join((STATUS_LINE[status], _lines(cycle.default_headers), told, _lines(added), end))
         SENT_BY_LOOP.add_alone(len(body))
-        self.cycle.response_started = True
-        self.cycle.transport.write(head + body)
+        cycle.response_started = True
+        cycle.transport.write(head + body)
 
     def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         cycle = self.cycle
         pairs = [*cycle.default_headers, *headers]
-        if HEADER_RE.search(b"".join([name for name, _ in pairs])) or HEADER_VALUE_RE.search(
-            b"\t".join([value for _, value in pairs])
-        ):
-            raise RuntimeError("a header of the answer holds what no header may")
-        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % pair for pair in pairs]]
+        lines = [STATUS_LINE[status], _lines(pairs)]
         said, says_close = dict(pairs), False
         if cycle.chunked_encoding is None and b"content-length" in said:
             cycle.expected_content_length = int(said[b"content-length"])
@@ -418,6 +424,22 @@ class Exchange:
     def _socket_fd(self) -> int:
         fd: int = self.protocol.transport.get_extra_info("socket").fileno()
         return fd
+
+
+def _lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """As they leave.
+
+    Raises:
+        RuntimeError: one holds what none may.
+    """
+    if HEADER_RE.search(b"".join([name for name, _ in headers])) or HEADER_VALUE_RE.search(
+        b"\t".join([value for _, value in headers])
+    ):
+        raise RuntimeError("a header of the answer holds what no header may")
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+
+_told_lines = functools.lru_cache(maxsize=512)(_lines)  # of those that are told again and again
 
 
 class _Server(Server):

@@ -79,7 +79,7 @@ class HeadResponse(Response):
         self.status_code = 200
         self.background = None
         self.body = b""
-        self.raw_headers = list(headers)
+        self.raw_headers = headers  # type: ignore[assignment]  # nobody adds to them
         request.scope["state"]["serves_strangers_bytes"] = True
 
     def at_hand(self, scope: Scope) -> bytes | memoryview:
