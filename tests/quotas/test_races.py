@@ -143,6 +143,30 @@ def test_strangers_leave_only_so_much_behind(storage: Storage) -> None:
     assert (used(storage, "ada").used_bytes, used(storage, "bob").pending_bytes) == (0, 6 * SIZE)
 
 
+def test_a_recount_goes_through_repositories_span_by_span(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, whether a span ends before, inside or after those that somebody owns."""
+    from sqlalchemy import delete, update
+
+    from headwater.hub.tables.quotas import account_usage, pull_usage, repository_usage
+
+    people = [storage.person(name) for name in ("ada", "bob")]
+    for n in range(5):
+        actor = people[n % 2]
+        made = repos.create_repository(storage.site, actor, MODEL, RepoName(str(actor.name), f"m{n}"))
+        files.store_plain(storage.site, actor, made.id, os.urandom(SIZE + n))
+    before = {name: used(storage, name) for name in ("ada", "bob")}
+    for span in (1, 2, 3, 2000):
+        monkeypatch.setattr(recount, "SPAN", span)
+        assert storage.site.db.read(recount.find_differences) == []
+        storage.site.db.write(lambda tx: tx.execute(update(account_usage).values(public_bytes=7)))
+        storage.site.db.write(lambda tx: tx.execute(delete(repository_usage)))
+        storage.site.db.write(lambda tx: tx.execute(delete(pull_usage)))
+        found = storage.site.db.read(recount.find_differences)
+        assert len(found) == 7
+        assert storage.site.db.write(recount.repair) == 7
+        assert {name: used(storage, name) for name in before} == before
+
+
 def test_counters_that_went_wrong_are_found_and_put_right(storage: Storage) -> None:
     from sqlalchemy import update
 
