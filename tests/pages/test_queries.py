@@ -79,6 +79,10 @@ def make(site: Site, ada: Actor, name: str, n_files: int) -> Repository:
 
 
 def count(site: Site, act: Callable[[], Any]) -> int:
+    return len(asked(site, act))
+
+
+def asked(site: Site, act: Callable[[], Any]) -> list[str]:
     statements: list[str] = []
 
     def seen(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -91,7 +95,7 @@ def count(site: Site, act: Callable[[], Any]) -> int:
         act()
     finally:
         event.remove(site.db._engine, "before_cursor_execute", seen)
-    return len(statements)
+    return statements
 
 
 def request(address: str, /, query: str = "", **values: str) -> Request:
@@ -264,3 +268,10 @@ def test_the_page_knows_no_data_but_its_own(tmp_path: Path) -> None:
     ):
         assert dataclasses.is_dataclass(module)
         assert module.__dataclass_params__.frozen
+
+
+def test_a_list_of_discussions_counts_them_once(site: Site, ada: Actor) -> None:
+    repo = make(site, ada, "talked-about", 1)
+    wanted = request(f"/{repo.path}/discussions", ns="ada", name=repo.name.name)
+    statements = asked(site, lambda: site.db.read(talk.load_list, ada, wanted))
+    assert len([each for each in statements if "GROUP BY discussion" in each]) == 1

@@ -30,7 +30,7 @@ from headwater.hub.community.models import (
 )
 from headwater.hub.community.store import discussions as store
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.kernel import AccountId, Actor, RepoId
+from headwater.kernel import AccountId, Actor
 
 MIN_TITLE, MAX_TITLE = 3, 200
 MAX_COMMENT_CHARS = 65_536
@@ -72,12 +72,13 @@ def list_discussions(
     *,
     page: int = 0,
     page_size: int = PAGE_SIZE,
+    counts: dict[tuple[bool, str], int] | None = None,
 ) -> Listing:
-    """One numbered page, newest first; pages past the end are empty."""
+    """One numbered page, newest first; pages past the end are empty. ``counts`` spares it to count anew what the caller has counted."""
     repo = get_repository(tx, actor, kind, name, Action.READ)
     found = store.list_discussions(tx, repo.id, wanted, page=page, page_size=page_size)
     people = accounts.get_accounts(tx, {item.author_id for item in found.items})
-    return Listing(repo, found, people, store.count_by_state(tx, repo.id))
+    return Listing(repo, found, people, store.count_by_state(tx, repo.id) if counts is None else counts)
 
 
 def get_detail(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int) -> Detail:
@@ -101,12 +102,6 @@ def get_detail(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, num: int) -
         may_discuss=accounts.allows(tx, actor, Action.DISCUSS, on=repo.resource),
         may_read_files=accounts.allows(tx, actor, Action.READ_FILES, on=repo.resource),
     )
-
-
-def count_open(tx: Tx, repo_id: RepoId) -> int:
-    """How many ask for attention, drafts among them; the caller has found the repository."""
-    counts = store.count_by_state(tx, repo_id)
-    return sum(n for (_, status), n in counts.items() if Status(status).is_live)
 
 
 def open_discussion(

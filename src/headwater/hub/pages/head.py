@@ -52,7 +52,7 @@ class Head:
     n_more_tags: int
     strip: Strip
     n_files: int | None
-    n_discussions: int
+    discussions: dict[tuple[bool, str], int]  # (is it a pull request, status) to how many
     has_liked: bool
     may_discuss: bool
     may_write: bool
@@ -63,6 +63,11 @@ class Head:
     @property
     def href(self) -> str:
         return addresses.repository(self.repo)
+
+    @property
+    def n_discussions(self) -> int:
+        """Discussions and pull requests that still ask for attention."""
+        return sum(n for (_, state), n in self.discussions.items() if Status(state).is_live)
 
     @property
     def section(self) -> str:
@@ -117,7 +122,7 @@ def find_head(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, tab: str, ac
             record_href=addresses.of(repo, "record"),
         ),
         n_files=n_files,
-        n_discussions=count_open(tx, repo),
+        discussions=discussion_store.count_by_state(tx, repo.id),
         has_liked=likes.has_liked(tx, actor, repo.id),
         may_discuss=accounts.allows(tx, actor, Action.DISCUSS, on=repo.resource),
         may_write=accounts.allows(tx, actor, Action.WRITE, on=repo.resource),
@@ -125,12 +130,6 @@ def find_head(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, tab: str, ac
         gate=_gate(tx, actor, repo),
         card=card,
     )
-
-
-def count_open(tx: Tx, repo: Repository) -> int:
-    """Discussions and pull requests that still ask for attention."""
-    counts = discussion_store.count_by_state(tx, repo.id)
-    return sum(n for (_, state), n in counts.items() if Status(state).is_live)
 
 
 def licence_of(data: Any) -> str | None:

@@ -157,7 +157,9 @@ def load_list(tx: Tx, actor: Actor, request: Request) -> TalkListPage:
     number = query.get("p", "0")
     at = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0
     wanted = DiscussionFilter(KINDS[str(asked["type"])], str(asked["status"]), asked["author"] or None, asked["search"])
-    found = discussions.list_discussions(tx, actor, kind, name, wanted, page=at, page_size=PER_PAGE)
+    found = discussions.list_discussions(
+        tx, actor, kind, name, wanted, page=at, page_size=PER_PAGE, counts=head.discussions
+    )
     where = head.of("discussions")
 
     def href(**changed: Any) -> str:
