@@ -51,7 +51,7 @@ def begin(name: str) -> tracing.Span | None:
     return None if tracing.tracer is None else tracing.tracer.start(name)
 
 
-def end(series: metrics.Buckets, started: float, span: tracing.Span | None, exc: BaseException | None = None) -> None:
+def end(series: metrics.Buckets, started: float, span: tracing.Span | None) -> None:
     """A transaction that began at ``started`` (``perf_counter``) is over, as its caller sees it."""
     seconds = perf_counter() - started
     series.observe(seconds)
@@ -60,8 +60,6 @@ def end(series: metrics.Buckets, started: float, span: tracing.Span | None, exc:
         account.seconds += seconds
         account.n_transactions += 1
     if span is not None:
-        if exc is not None:
-            span.fail(exc)
         span.end()
 
 

@@ -180,27 +180,28 @@ class SqliteDatabase(Database):
         reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
         local.writes = True
         try:
-            with writing.locked():
-                _run(writing.raw, "BEGIN IMMEDIATE")
-                try:
-                    if _run(writing.raw, "PRAGMA user_version").fetchone()[0]:
-                        refuse_or_thaw(writing.raw)
-                    yield writing
-                    _run(writing.raw, "COMMIT")
-                except BaseException as exc:
-                    if writing.raw.in_transaction:
-                        _run(writing.raw, "ROLLBACK")
-                    if _says_full(exc):
-                        raise DatabaseFull from exc
-                    raise
+            fcntl.flock(writing.lock_fd, fcntl.LOCK_EX)
+            _run(writing.raw, "BEGIN IMMEDIATE")
+            try:
+                if _run(writing.raw, "PRAGMA user_version").fetchone()[0]:
+                    refuse_or_thaw(writing.raw)
+                yield writing
+                _run(writing.raw, "COMMIT")
+            except BaseException as exc:
+                if writing.raw.in_transaction:
+                    _run(writing.raw, "ROLLBACK")
+                if _says_full(exc):
+                    raise DatabaseFull from exc
+                raise
         finally:
+            fcntl.flock(writing.lock_fd, fcntl.LOCK_UN)
             local.writes, local.tx = False, reads
 
     def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
         with self._committing() as writing:
             tx = Tx(writing.conn, writing.raw, "sqlite", writable=True)
             value = act(tx, *args, **kwargs)
-        metrics.BATCH.observe(1)
+        metrics.BATCH.observe_alone(1)  # as in a batch: whoever writes has the turn
         return tx, value
 
     def _write_batch(self, batch: list[_Act]) -> list[tuple[_Act, Tx, Any]]:
@@ -227,7 +228,7 @@ class SqliteDatabase(Database):
                 if not act.future.done():
                     act.future.set_exception(exc)
             return []
-        metrics.BATCH.observe(len(done))
+        metrics.BATCH.observe_alone(len(done))
         return done
 
 
@@ -242,19 +243,11 @@ class _Writing:
     def __init__(self, conn: Connection, lock_path: str) -> None:
         self.conn = conn
         self.raw = _driver_connection(conn)
-        self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+        self.lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
         self.conn.close()
-        os.close(self._lock_fd)
+        os.close(self.lock_fd)
 
 
 class _Act:
