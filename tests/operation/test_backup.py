@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from huggingface_hub import snapshot_download
 
+from tests import growth
 from tests.clients import run_client
 from tests.conftest import LiveApp, clean_env
+from tests.moving.test_migrate import send_again, send_whole
 
 
 def command(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -36,7 +39,7 @@ UPLOAD = "api.upload_folder(repo_id=args[0], folder_path=args[1], commit_message
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> dict[str, Path]:
+def kept(tmp_path_factory) -> dict[str, Any]:
     """A site with files in every layout, backed up while somebody writes; then stopped."""
     tmp = tmp_path_factory.mktemp("backup")
     app = LiveApp(tmp / "data", options={"workers": 1})
@@ -51,6 +54,7 @@ def kept(tmp_path_factory) -> dict[str, Path]:
     hf.create_repo("ada/kept", private=True)
     hf.create_repo("ada/busy")
     run_client(app, "ada", UPLOAD, "ada/kept", str(tree), home=tmp / "home")
+    sent = send_whole(app, "ada/busy", b"from a browser")
     done, written = threading.Event(), []
 
     def write_on() -> None:
@@ -84,6 +88,7 @@ def kept(tmp_path_factory) -> dict[str, Path]:
         "backups": tmp / "backups",
         "data": tmp / "data",
         "home": tmp / "home",
+        "sent": sent,
     }
 
 
@@ -105,6 +110,8 @@ def test_the_restored_site_has_everything_and_clients_go_on_with_it(kept, tmp_pa
         run_client(app, "ada", UPLOAD, "ada/kept", str(kept["more"]), home=kept["home"])
         again = app.hf("ada").hf_hub_download("ada/kept", "later.bin", cache_dir=tmp_path / "cache2")
         assert Path(again).read_bytes() == (kept["more"] / "later.bin").read_bytes()
+        # What a browser had sent whole, and no commit had taken, is sent again: no snapshot has it.
+        send_again(app, "ada/busy", kept["sent"], growth.database_url_of(app.data))
         # Nothing of a commit is there without the rest of it.
         names = [f for f in app.hf("ada").list_repo_files("ada/busy") if f.endswith(".txt")]
         for name in names[:5]:
