@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from huggingface_hub import CommitOperationAdd
@@ -29,6 +30,7 @@ from headwater.db.copying import PostgresqlSide, Shape, SqliteSide, catch_up, co
 from headwater.db.moving import find_move, writing_sqlite
 from headwater.hub.moving.site import declared_tables
 from tests.clients import run_client
+from tests.community.test_attachments import picture, post
 from tests.conftest import LiveApp, clean_env, wait_for
 from tests.git.live import address, git
 from tests.growth import only_on_one_machine
@@ -230,13 +232,14 @@ def moved(tmp_path_factory) -> Any:
         git("push", "origin", "HEAD:main", cwd=tmp / "work")
         bob.like("ada/open") if hasattr(bob, "like") else None
         talk = bob.create_discussion("ada/open", "Where do herons sleep?", description="Asking for a friend.")
-        ada.comment_discussion("ada/open", talk.num, "On one leg.")
+        shown = httpx.URL(post(app, "ada", picture()).text).path
+        ada.comment_discussion("ada/open", talk.num, f"On one leg. ![so]({shown})")
         facts["sent"] = send_whole(app, "ada/open", b"from a browser")
         hook = ada.create_webhook(
             url="https://example.org/hook", watched=[{"type": "user", "name": "ada"}], domains=["repo"]
         )
         facts["browser"] = sign_in(app, "ada")
-        facts |= {"known": known, "by_lfs": by_lfs, "tree": tree, "talk": talk.num, "hook": hook.id}
+        facts |= {"known": known, "by_lfs": by_lfs, "tree": tree, "talk": talk.num, "shown": shown, "hook": hook.id}
         facts["url"], facts["bucket"] = new_database("moved_site"), seaweed().new_bucket()
         facts["blobs"] = f"s3://{facts['bucket']}/hub"
         flags = (f"--from={app.data}", f"--to-database={facts['url']}", f"--to-blobs={facts['blobs']}")
@@ -345,8 +348,9 @@ def test_people_tokens_sessions_talk_and_hooks_are_there(moved, there):
     talk = ada.get_discussion_details("ada/open", moved["talk"])
     assert [event.content for event in talk.events if event.type == "comment"] == [
         "Asking for a friend.",
-        "On one leg.",
+        f"On one leg. ![so]({moved['shown']})",
     ]
+    assert httpx.get(f"{there.url}{moved['shown']}").content == picture()
     assert ada.get_webhook(moved["hook"]).url == "https://example.org/hook"
     assert not [one.id for one in stranger.list_models(author="ada") if one.id == "ada/kept"]
     assert [one.id for one in stranger.list_models(search="open")] == ["ada/open"]
