@@ -442,25 +442,13 @@ class PostgresqlDatabase(Database):
 
     def settle(self) -> None:
         """For a site that has moved to where it is started: writes are refused no more."""
-        with self._link() as link:
-            try:
-                link.run(f"BEGIN; {KEEP_WRITERS_OUT}; DROP TABLE IF EXISTS site_move; COMMIT".encode())
-            except psycopg.Error as exc:
-                self._raise(exc)
+        self._ask(f"BEGIN; {KEEP_WRITERS_OUT}; DROP TABLE IF EXISTS site_move; COMMIT".encode())
 
     def version(self) -> int:
-        with self._link() as link:
-            try:
-                return int(link.run(b"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").get_value(0, 0))
-            except psycopg.Error as exc:
-                self._raise(exc)
+        return int(self._ask(b"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").get_value(0, 0))
 
     def now(self) -> datetime:
-        with self._link() as link:
-            try:
-                found = link.run(b"SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint").get_value(0, 0)
-            except psycopg.Error as exc:
-                self._raise(exc)
+        found = self._ask(b"SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint").get_value(0, 0)
         return _EPOCH + timedelta(microseconds=int(found))
 
     def clock_offset_s(self) -> float:
@@ -473,9 +461,13 @@ class PostgresqlDatabase(Database):
         return min(found)[1]
 
     def size_bytes(self) -> int:
+        return int(self._ask(b"SELECT pg_database_size(current_database())").get_value(0, 0))
+
+    def _ask(self, sql: bytes) -> Any:
+        """Outside of any transaction of the caller's."""
         with self._link() as link:
             try:
-                return int(link.run(b"SELECT pg_database_size(current_database())").get_value(0, 0))
+                return link.run(sql)
             except psycopg.Error as exc:
                 self._raise(exc)
 
