@@ -78,7 +78,7 @@ class Runner:
                 span.end()
 
     def run_all(self, *, limit: int = 10_000) -> int:
-        """Run until nothing is due; for tests and for the command line. Returns how many ran."""
+        """Run until nothing is due; returns how many ran."""
         done = 0
         while done < limit and self.run_one():
             done += 1

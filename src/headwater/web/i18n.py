@@ -53,10 +53,6 @@ def register_texts(folder: Path) -> None:
         language.cache_clear()
 
 
-def text_folders() -> tuple[Path, ...]:
-    return tuple(_folders)
-
-
 @cache
 def catalogue(tag: str) -> dict[str, Text]:
     """Every text of one language by dotted key.

@@ -139,10 +139,6 @@ def register_pages(prefix: str, folder: Path) -> None:
     i18n.register_texts(folder / "texts")
 
 
-def template_folders() -> dict[str, jinja2.BaseLoader]:
-    return dict(_LOADERS)
-
-
 def _language_filter(name: str) -> Any:
     @jinja2.pass_context
     def apply(context: jinja2.runtime.Context, value: Any) -> str:

@@ -131,12 +131,6 @@ def revoke_token(tx: Tx, token_id: int, *, now: datetime) -> None:
     tx.execute(update(token).where(token.c.id == token_id, token.c.revoked_at.is_(None)).values(revoked_at=now))
 
 
-def revoke_tokens_of(tx: Tx, account_id: int, *, now: datetime) -> None:
-    tx.execute(
-        update(token).where(token.c.account_id == account_id, token.c.revoked_at.is_(None)).values(revoked_at=now)
-    )
-
-
 def touch_token(tx: Tx, token_id: int, *, now: datetime) -> None:
     tx.execute(update(token).where(token.c.id == token_id).values(last_used_at=now))
 
