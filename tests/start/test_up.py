@@ -227,6 +227,18 @@ def test_the_commands_base_imports_little():
     assert not heavy & set(loaded)
 
 
+def test_no_command_begins_by_importing_what_draws_tracebacks():
+    script = (
+        "import gc, sys, headwater.cli as c; enabled = [];"
+        "[(c.headwater.get_command(None, name), enabled.append(gc.isenabled())) for name in ('status', 'up')];"
+        "import headwater.server, headwater.cli.open; headwater.server.routes();"
+        "print(enabled, *sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("[True, False]")
+    assert not {"rich", "rich.traceback"} & set(said.split())
+
+
 def test_the_server_never_imports_what_only_rare_acts_need():
     script = (
         "import sys; from headwater import server, worker; server._preload(); worker.lanes(with_store=True);"

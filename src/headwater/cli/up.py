@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -48,8 +47,6 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
 
     It keeps everything in one folder. A second start on the same folder changes nothing.
     """
-    gc.disable()  # what imports make stays: looking through it again and again is a fifth of the start. ``serve`` enables it.
-    _import_structlog_alone()
     from headwater.config import ServerSettings, read_settings
 
     out = Output(as_json=as_json)
@@ -84,17 +81,6 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
         )
     except AlreadyRunning as error:
         return _already(error, out)
-
-
-def _import_structlog_alone() -> None:
-    """Import structlog without rich, which it takes for coloured tracebacks alone: 60 modules that a server never uses."""
-    if "rich" in sys.modules or "structlog" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # makes its import fail
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del sys.modules["rich"]
 
 
 def _already(error: Any, out: Output) -> int:
