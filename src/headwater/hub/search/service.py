@@ -46,7 +46,7 @@ def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None
         sort = Sort.TRENDING
     query = replace(query, sort=sort)
     after = _position(query)
-    rows = _rows_in_order(tx, query, visible, owner_id, expression, after, limit + 1)
+    rows = _rows_in_order(tx, store.Part(query, visible, owner_id, after, limit + 1), expression)
     cursor = None
     if len(rows) > limit:
         rows = rows[:limit]
@@ -54,31 +54,24 @@ def list_repositories(tx: Tx, actor: Actor, query: Query, *, found: Found | None
     return Page(_listed(tx, rows), cursor)
 
 
-def _rows_in_order(
-    tx: Tx,
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    expression: Expression | None,
-    after: tuple[Any, int] | None,
-    limit: int,
-) -> Sequence[Any]:
+def _rows_in_order(tx: Tx, part: store.Part, expression: Expression | None) -> Sequence[Any]:
     """The first rows after a position of the asked order, by whichever plan reads the least."""
+    query = part.query
     if expression is not None and not query.has_bounds:
-        known = store.list_known(tx, expression, query, visible, owner_id, after, limit)
+        known = store.list_known(tx, expression, part)
         if known is not None:
             return known
     else:
-        candidates = store.candidates_of(tx, query, expression, owner_id)
+        candidates = store.candidates_of(tx, query, expression, part.owner_id)
         if expression is not None:
             is_few = store.count_matches(tx, expression, store.FEW) < store.FEW
         else:
             is_few = candidates is not None and store.count_candidates(tx, candidates) < store.FEW
         if candidates is not None and is_few:
-            return store.list_few(tx, candidates, query, visible, owner_id, after, limit)
+            return store.list_few(tx, candidates, part)
     if expression is not None and query.text.strip():
-        return store.list_walking_matches(tx, expression, query, visible, owner_id, after, limit)
-    return store.list_walking(tx, query, visible, owner_id, after, limit)
+        return store.list_walking_matches(tx, expression, part)
+    return store.list_walking(tx, part)
 
 
 def count_repositories(tx: Tx, actor: Actor, query: Query) -> Count:

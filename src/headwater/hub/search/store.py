@@ -8,7 +8,7 @@ walked, and each row is probed; as more than that match, the walk is short.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +54,18 @@ KNOWN_BY_WORDS = 25_000  # the same for words, since it costs more to look for t
 WALKED = 20_000  # rows of an order that are looked through for known hits
 RANKED = 1000
 COUNTED = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is read of a list: for whom, and at most ``limit`` rows after a position of its order."""
+
+    query: Query
+    visible: Visibility
+    owner_id: int | None
+    after: tuple[Any, int] | None
+    limit: int
+
 
 SORT_KEYS = {
     Sort.TRENDING: "trending_score",
@@ -194,26 +206,18 @@ def count_candidates(tx: Tx, candidates: Select[Any]) -> int:
 def list_few(
     tx: Tx,
     candidates: Select[Any],
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    after: tuple[Any, int] | None,
-    limit: int,
+    part: Part,
 ) -> list[Row[Any]]:
     """All candidates are fewer than ``FEW``: look at each, sort, and only then read the rows of the page."""
-    wanted = _rows(query, visible, owner_id, by_ids=_is_blind(tx, owner_id)).where(repository.c.id.in_(candidates))
-    first = _ordered(wanted.with_only_columns(repository.c.id), query.effective_sort, after, limit, by_index=False)
-    return _in_order(tx.execute(select(repository).where(repository.c.id.in_(first))), query)
+    wanted = _rows_of(part, by_ids=_is_blind(tx, part.owner_id)).where(repository.c.id.in_(candidates))
+    first = _ordered(wanted.with_only_columns(repository.c.id), part, by_index=False)
+    return _in_order(tx.execute(select(repository).where(repository.c.id.in_(first))), part.query)
 
 
 def list_known(
     tx: Tx,
     expression: Expression,
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    after: tuple[Any, int] | None,
-    limit: int,
+    part: Part,
 ) -> list[Row[Any]] | None:
     """Of a query without bounds, where all that match can be known; None where there are too many."""
     most = FEW if tx.dialect != "sqlite" else KNOWN_BY_WORDS if expression.terms else KNOWN
@@ -222,28 +226,26 @@ def list_known(
         return None
     given = _given(tx, [repo_of(rank) for rank in ranks])
     if tx.dialect == "sqlite" and len(ranks) >= SORTED:
-        rows = _list_met(tx, given, query, visible, owner_id, after, limit)
-        if len(rows) == limit:
+        rows = _list_met(tx, given, part)
+        if len(rows) == part.limit:
             return rows
-    return list_few(tx, given, query, visible, owner_id, after, limit)
+    return list_few(tx, given, part)
 
 
 def _list_met(
     tx: Tx,
     given: Select[Any],
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    after: tuple[Any, int] | None,
-    limit: int,
+    part: Part,
 ) -> list[Row[Any]]:
     """The first of ``given`` among the first ``WALKED`` rows of the asked order, by an index that need not look at rows."""
-    plain = replace(query, gated=None, sdk=None)  # which every one of ``given`` fulfils
-    walk = _rows(plain, visible, owner_id).with_only_columns(repository.c.id)
-    walked = _ordered(walk, query.effective_sort, after, WALKED).subquery()
-    met = select(walked.c.id).where(walked.c.id.in_(given)).limit(limit)
-    rows = tx.execute(_rows(query, visible, owner_id, by_ids=True).where(repository.c.id.in_(met)))
-    return _in_order(rows, query)
+    plain = replace(
+        part, query=replace(part.query, gated=None, sdk=None), limit=WALKED
+    )  # which every one of ``given`` fulfils
+    walk = _rows_of(plain).with_only_columns(repository.c.id)
+    walked = _ordered(walk, plain).subquery()
+    met = select(walked.c.id).where(walked.c.id.in_(given)).limit(part.limit)
+    rows = tx.execute(_rows_of(part, by_ids=True).where(repository.c.id.in_(met)))
+    return _in_order(rows, part.query)
 
 
 def _in_order(rows: Iterable[Row[Any]], query: Query) -> list[Row[Any]]:
@@ -253,33 +255,25 @@ def _in_order(rows: Iterable[Row[Any]], query: Query) -> list[Row[Any]]:
 
 def list_walking(
     tx: Tx,
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    after: tuple[Any, int] | None,
-    limit: int,
+    part: Part,
 ) -> list[Row[Any]]:
     """By the index of the asked order, probing tags row by row."""
-    statement = _rows(query, visible, owner_id)
-    for tag in query.tags:
+    statement = _rows_of(part)
+    for tag in part.query.tags:
         statement = statement.where(
             exists().where(
-                repository_tag.c.kind == query.kind.value,
+                repository_tag.c.kind == part.query.kind.value,
                 repository_tag.c.tag == tag,
                 repository_tag.c.repo_id == repository.c.id,
             )
         )
-    return list(tx.execute(_ordered(statement, query.effective_sort, after, limit)))
+    return list(tx.execute(_ordered(statement, part)))
 
 
 def list_walking_matches(
     tx: Tx,
     expression: Expression,
-    query: Query,
-    visible: Visibility,
-    owner_id: int | None,
-    after: tuple[Any, int] | None,
-    limit: int,
+    part: Part,
 ) -> list[Row[Any]]:
     """As ``list_walking``, for queries with words: they are looked for in the text of each document, since the full-text index takes
     ten times as long to say whether one certain document holds them.
@@ -289,7 +283,7 @@ def list_walking_matches(
         "exists (select 1 from search_entry e join search_document d on d.rank = e.rank "
         f"where e.repo_id = repository.id and {condition})"
     ).bindparams(**values)
-    statement = _ordered(_rows(query, visible, owner_id), query.effective_sort, after, limit)
+    statement = _ordered(_rows_of(part), part)
     return list(tx.execute(statement.where(matches)))
 
 
@@ -363,6 +357,10 @@ def downloads_of_all_time(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, 
     return {RepoId(row.repo_id): row.n for row in rows}
 
 
+def _rows_of(part: Part, *, by_ids: bool = False) -> Select[Any]:
+    return _rows(part.query, part.visible, part.owner_id, by_ids=by_ids)
+
+
 def _rows(query: Query, visible: Visibility, owner_id: int | None, *, by_ids: bool = False) -> Select[Any]:
     """Repositories that fulfil every plain condition; the last word on who may see what.
 
@@ -410,18 +408,16 @@ def _size_bounds(table: Table, query: Query) -> list[ColumnElement[bool]]:
     return bounds
 
 
-def _ordered(
-    statement: Select[Any], sort: Sort, after: tuple[Any, int] | None, limit: int, *, by_index: bool = True
-) -> Select[Any]:
-    column = repository.c[SORT_KEYS[sort]]
-    if after is not None:
-        value, last_id = after
+def _ordered(statement: Select[Any], part: Part, *, by_index: bool = True) -> Select[Any]:
+    column = repository.c[SORT_KEYS[part.query.effective_sort]]
+    if part.after is not None:
+        value, last_id = part.after
         # As one comparison of two pairs, which an index can begin at.
         statement = statement.where(
             tuple_(column, repository.c.id) < tuple_(literal(value, column.type), literal(last_id))
         )
     order = column.desc() if by_index else (column + literal_column("0")).desc()
-    return statement.order_by(order, repository.c.id.desc()).limit(limit)
+    return statement.order_by(order, repository.c.id.desc()).limit(part.limit)
 
 
 def owned_by(tx: Tx, repo_ids: Collection[int], owner_ids: Collection[int] | None) -> list[int]:
