@@ -66,6 +66,25 @@ def repo_id(live_app: LiveApp) -> str:
     return live_app.hf("ada").create_repo(f"ada/pages-{next(_names)}").repo_id
 
 
+def test_a_preview_shows_the_text_and_says_nothing(live_app: LiveApp, repo_id, ada, bob):
+    at = f"/{repo_id}/discussions"
+    bob.get(f"{at}/new")
+    bob.send(f"{at}/new", act="preview", title="", text="See **this** <script>alert(1)</script>")
+    assert "<strong>this</strong>" in bob.page
+    assert "<script>alert" not in bob.page
+    assert "See **this**" in unescape(bob.page)  # still in the form
+    assert "Nothing has been said yet" in bob.get(at)
+    bob.get(f"{at}/new")
+    bob.send(f"{at}/new", title="A question", text="First.")
+    (comment,) = re.findall(r'<li class="comment card" id="(\w+)"', bob.page)
+    bob.send(f"{at}/1", act="preview", text="*answer*")
+    assert "<em>answer</em>" in bob.page.partition('id="end"')[2]
+    bob.send(f"{at}/1", act="preview", comment=comment, text="*other words*")
+    assert "<em>other words</em>" in bob.page.partition('id="end"')[0]
+    assert "First." in ada.get(f"{at}/1")
+    assert "answer</em>" not in ada.page
+
+
 def test_a_conversation_by_forms_alone(live_app: LiveApp, repo_id, ada, bob, stranger):
     at = f"/{repo_id}/discussions"
     assert "Nothing has been said yet" in bob.get(at)

@@ -95,7 +95,7 @@ class Merge:
 class TalkPage:
     """``view`` is "talk" or "files". ``draft`` is what was typed into the form that ``problem`` belongs to.
 
-    ``refused_at`` says which: "edit", "say", or "" for those beside the title.
+    ``refused_at`` says which: "edit", "say", or "" for those beside the title. ``preview`` is the draft as it would look.
     """
 
     head: Head
@@ -115,6 +115,7 @@ class TalkPage:
     picture_bytes: int
     problem: HeadwaterError | None = None
     refused_at: str = ""
+    preview: Markup | None = None
 
     @property
     def may_decide(self) -> bool:
@@ -131,6 +132,7 @@ class NewTalkPage:
     branches: Sequence[str]
     picture_bytes: int
     problem: HeadwaterError | None = None
+    preview: Markup | None = None
 
 
 # Lists
@@ -214,7 +216,14 @@ async def show_files(request: Request) -> Response:
 
 
 def load_talk(
-    site: Site, actor: Actor, request: Request, view: str, draft: str = "", problem: HeadwaterError | None = None
+    site: Site,
+    actor: Actor,
+    request: Request,
+    view: str,
+    draft: str = "",
+    problem: HeadwaterError | None = None,
+    *,
+    with_preview: bool = False,
 ) -> TalkPage:
     """Raises: RepositoryNotFound, Moved, DiscussionNotFound, GateClosed."""
     kind, name = name_of(request)
@@ -263,6 +272,7 @@ def load_talk(
         draft=draft,
         picture_bytes=pictures.most_bytes(site),
         problem=problem,
+        preview=_rendered(renderer, draft) if with_preview else None,
     )
 
 
@@ -283,7 +293,7 @@ def _entry(
             "comment",
             event,
             author,
-            html=Markup(renderer.render(event.body)) if is_shown else NO_HTML,  # noqa: S704 - cleaned by hub.markdown
+            html=_rendered(renderer, event.body) if is_shown else NO_HTML,
             may_edit=is_own and is_shown and detail.may_discuss,
             may_hide=(is_own or detail.may_write) and is_shown and detail.may_discuss,
             is_opening=is_opening,
@@ -293,6 +303,10 @@ def _entry(
     if event.kind is EventKind.TITLE_CHANGE:
         return Entry("title", event, author)
     return Entry("commits", event, author, commits=commits)
+
+
+def _rendered(renderer: Renderer, text: str) -> Markup:
+    return Markup(renderer.render(text))  # noqa: S704 - cleaned by hub.markdown
 
 
 def short_name(ref: str) -> str:
@@ -305,6 +319,9 @@ async def act(request: Request) -> Response:
     doing = form["act"]
     try:
         await pictures.keep_pictures(request, form)
+        if doing == "preview":
+            page = await web.call(request, load_talk, request, "talk", form["text"], with_preview=True)
+            return shell.render(request, "hub/discussion.html", replace(page, editing=form["comment"]))
         anchor = await _do(request, doing, form)
     except HeadwaterError as problem:
         if problem.kind not in SHOWN_AGAIN:
@@ -349,12 +366,18 @@ async def _do(request: Request, doing: str, form: shell.Form) -> str:
 @leads_on
 async def show_new(request: Request) -> Response:
     """``GET …/discussions/new[?pull=1]``."""
-    page = await web.call(request, load_new, request, None, None)
+    page = await web.call(request, load_new, request, None)
     return shell.render(request, "hub/discussion_new.html", page)
 
 
 def load_new(
-    site: Site, actor: Actor, request: Request, form: shell.Form | None, problem: HeadwaterError | None
+    site: Site,
+    actor: Actor,
+    request: Request,
+    form: shell.Form | None,
+    problem: HeadwaterError | None = None,
+    *,
+    with_preview: bool = False,
 ) -> NewTalkPage:
     """Raises: RepositoryNotFound, Moved, NotSignedIn."""
     kind, name = name_of(request)
@@ -374,6 +397,9 @@ def load_new(
         branches=branches,
         picture_bytes=pictures.most_bytes(site),
         problem=problem,
+        preview=_rendered(Renderer(head.repo, own_origin=site.base_url), form["text"])
+        if form and with_preview
+        else None,
     )
 
 
@@ -384,6 +410,9 @@ async def open_new(request: Request) -> Response:
     now = utcnow()
     try:
         await pictures.keep_pictures(request, form)
+        if form["act"] == "preview":
+            page = await web.call(request, load_new, request, form, with_preview=True)
+            return shell.render(request, "hub/discussion_new.html", page)
         title, body = form["title"], form["text"]
         if form["pull"] == "1":
             repo, made = await web.write_tx(
