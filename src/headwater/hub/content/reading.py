@@ -235,11 +235,17 @@ def find_file_at_once(
         As ``find_file``.
     """
     repo = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
-    if with_bytes or site.blobs.is_remote:
+    if site.blobs.is_remote:
         return _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
-    # What is told without bytes follows from rows alone.
-    key = ("file", repo.id, revision, path)
-    return tx.remembered(key, lambda: _file_at_hand(site, tx, repo, revision, path, with_bytes=False))
+    # What is told without bytes follows from rows alone, and so does where the bytes of a large file lie.
+    made: FoundFile | None = None
+
+    def find() -> FoundFile | None:
+        nonlocal made
+        made = _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
+        return made if made is not None and files.is_brief(made.source) else None
+
+    return tx.remembered(("file", repo.id, revision, path, with_bytes), find) or made
 
 
 def _file_at_hand(

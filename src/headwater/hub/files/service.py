@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from headwater.blobs import BlobStore, ByteSource, blob_key
+from headwater.blobs import BlobStore, ByteSource, MemorySource, blob_key
 from headwater.db import Tx
 from headwater.hub import quotas
 from headwater.hub.errors import BlobNotStored
@@ -195,6 +195,13 @@ def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     return XetSource(terms, blobs, {name: payload_key(name, n) for name, n in generations.items()})
 
 
+def is_brief(source: ByteSource) -> bool:
+    """Whether it says in few words where bytes lie, so that many such can be remembered."""
+    if isinstance(source, XetSource):
+        return len(source.terms) <= _BRIEF_TERMS
+    return not isinstance(source, MemorySource)
+
+
 def direct_link(blobs: BlobStore, found: Blob, *, expires_s: int) -> str | None:
     """Where clients fetch the plain bytes straight from the store; None where they pass through this server."""
     plain = _plain_key(found)
@@ -210,6 +217,7 @@ def _plain_key(found: Blob) -> str | None:
 # A file's name in Xet says what its bytes are; so terms whose xorbs are still among the file's own lead to the same bytes.
 _known_terms: dict[XetHash, list[Term]] = {}
 _MOST_TERMS, _MOST_FILES = 500, 500
+_BRIEF_TERMS = 64
 
 
 def _keep_terms(name: XetHash, terms: list[Term]) -> None:
