@@ -117,7 +117,9 @@ def _facts(found: Quota) -> dict[str, Any]:
 
 
 def _text(found: Quota) -> str:
-    return f"{size(found.usage.used_bytes)}, {found.usage.n_repositories} repositories; may have {_limits(found.limits)}"
+    return (
+        f"{size(found.usage.used_bytes)}, {found.usage.n_repositories} repositories; may have {_limits(found.limits)}"
+    )
 
 
 def _limits(limits: Limits) -> str:
