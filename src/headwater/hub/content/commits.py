@@ -37,7 +37,10 @@ from headwater.hub.repos import author_of
 from headwater.kernel import Actor, CommitId, Sha256, utcnow
 from headwater.web import Site
 
-TRIES = 8  # when others commit to the same branch at the same moment
+# When others commit to the same branch at the same moment: so many tries without waiting for them; the next ones stand in line,
+# where only those are ahead of them who have just come.
+FREE_TRIES, TRIES = 3, 20
+_LINES = 16  # as many named locks, whatever the number of repositories
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,15 @@ def commit_draft(
     now = now or utcnow()
     action = Action.DISCUSS if as_pull or revision.startswith("refs/pr/") else Action.WRITE
     pull: int | None = None
+    line = ""
     for attempt in range(TRIES):
         with ExitStack() as stack:
+            if attempt >= FREE_TRIES:
+                stack.enter_context(site.db.holding(line, exclusive=True))
             with site.db.reading() as tx:
                 if attempt == 0:
                     repo, sizes = _prepare(tx, actor, kind, name, action, revision, draft, as_pull=as_pull)
+                    line = f"commits-{repo.id % _LINES}"
                 snap = stack.enter_context(site.part(GitStore).open(repo.id))
             ref = require_branch(snap, revision)
             head = CommitId(snap.refs[ref])
