@@ -45,8 +45,9 @@ def test_a_collector_without_its_lock_removes_nothing(storage: Storage) -> None:
     for day in range(10):
         assert collector.collect(storage.site, now=NOW + day * DAY).blobs_removed == 0
     with ThreadPoolExecutor(2) as pool:
-        let_go = threading.Event()
-        locking = pool.submit(db.write, lock_all_blobs, let_go)
+        locked, let_go = threading.Event(), threading.Event()
+        locking = pool.submit(db.write, lock_all_blobs, locked, let_go)
+        assert locked.wait(30)
         running = pool.submit(collector.collect, storage.site, now=NOW + 10 * DAY)
         wait_for(lambda: waits_for_rows(db), what="a collector that waits for the rows it would doom")
         assert cluster().sql(END_LOCKS, "lost_lock") == [(True,)]
@@ -69,8 +70,9 @@ LOCKS = f"select count(*) {_NAMED}"
 
 
 @row_locked
-def lock_all_blobs(tx: Tx, let_go: threading.Event) -> None:
+def lock_all_blobs(tx: Tx, locked: threading.Event, let_go: threading.Event) -> None:
     tx.execute(select(blob).with_for_update()).all()
+    locked.set()
     assert let_go.wait(30)
 
 
