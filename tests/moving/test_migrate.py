@@ -41,6 +41,7 @@ from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
 pytestmark = only_on_one_machine
 
 PASSES = ("Copying objects:", "Copying rows", "Comparing rows", "Copying objects that came", "Last pass")
+PAUSE_S = 0.05  # between two acts of a client: without it they take both processors from the migration
 UPLOAD = "api.upload_folder(repo_id=args[0], folder_path=args[1], commit_message='x')"
 
 
@@ -128,7 +129,7 @@ class Clients:
                 self.refused.append(exc.response.status_code)
                 if "Retry-After" not in exc.response.headers:
                     self.wrong.append("no Retry-After")
-                self._stop.wait(0.05)
+            self._stop.wait(PAUSE_S)
 
     def _read(self) -> None:
         hf = self._app.hf("ada")
@@ -142,6 +143,7 @@ class Clients:
                 self.n_reads += 1
             except Exception as exc:
                 self.wrong.append(repr(exc))
+            self._stop.wait(PAUSE_S)
 
     def stop(self) -> None:
         self._stop.set()
