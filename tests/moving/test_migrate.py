@@ -38,7 +38,8 @@ from tests.review.browser import sign_in
 from tests.servers.postgres import cluster
 from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
 
-pytestmark = only_on_one_machine
+# Six migrations beside clients are part of the first test's time.
+pytestmark = [only_on_one_machine, pytest.mark.timeout(900)]
 
 PASSES = ("Copying objects:", "Copying rows", "Comparing rows", "Copying objects that came", "Last pass")
 PAUSE_S = 0.05  # between two acts of a client: without it they take both processors from the migration
