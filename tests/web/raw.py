@@ -37,7 +37,9 @@ class Connection:
         return line
 
     def answer(self, method: str = "GET") -> Answer:
-        status = int(self.line().split()[1])
+        version, code = self.line().split()[:2]
+        assert version in (b"HTTP/1.1", b"HTTP/1.0"), version  # else bytes of an earlier answer stand before it
+        status = int(code)
         headers = {}
         while line := self.line():
             name, _, value = line.partition(b":")

@@ -271,8 +271,10 @@ class Exchange:
         added: Sequence[tuple[bytes, bytes]],
         body: bytes,
     ) -> None:
-        """``headers`` name the body's size (with HEAD it is left out) and say nothing of the connection."""
+        """``headers`` name the body's size and say nothing of the connection; with HEAD the body itself is left out here."""
         cycle = self.cycle
+        if cycle.scope["method"] == "HEAD":
+            body = b""
         told = _told_lines(headers) if isinstance(headers, tuple) else _lines(headers)
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         head = b"".join((STATUS_LINE[status], _lines(cycle.default_headers), told, _lines(added), end))
