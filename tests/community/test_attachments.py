@@ -90,6 +90,39 @@ def test_nothing_else_is_a_picture(data):
     assert find_image(io.BytesIO(data)) is None
 
 
+class Counted(io.BytesIO):
+    n_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.n_reads += 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"\xff",
+        b"\xff\xd0",
+        b"\xff" * 16 + b"\xd0",
+        b"\xff" * 10 + b"\xe0\x00\x02",
+        b"\xff\xe0\x00\x02",
+        b"\x00\x00\x00\x00IDAT\x00\x00\x00\x00",
+        b"\x21\xfe\x01\x00\x00",
+    ],
+)
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\xff\xd8", *(picture(kind)[:24] for kind in KINDS)])
+def test_little_of_a_long_file_is_looked_at(start, piece):
+    file = Counted(start + piece * (3_000_000 // len(piece)))
+    find_image(file)
+    assert file.n_reads < 50_000
+
+
+def test_a_jpeg_may_have_some_fill_bytes():
+    whole = picture("JPEG", (321, 123))
+    assert find_image(io.BytesIO(whole[:2] + b"\xff" * 16 + whole[2:])).width == 321
+    assert find_image(io.BytesIO(whole[:2] + b"\xff" * 17 + whole[2:])) is None
+
+
 @given(st.sampled_from(KINDS), st.integers(0, 400), st.binary(max_size=40))
 def test_any_bytes_are_a_picture_or_none(kind, at, noise):
     data = picture(kind)

@@ -1,7 +1,8 @@
 """What kind of picture some bytes are, and how large it is when drawn: told by the bytes alone.
 
 Only kinds that browsers draw and never run: PNG, JPEG, GIF and WebP. Neither a name nor a declared type is asked, and SVG,
-which is a document with scripts, is not among them.
+which is a document with scripts, is not among them. However long a file is, little of it is looked at: of three kinds the first
+bytes, of a JPEG the heads of a bounded number of segments.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 _HEAD_BYTES = 32
 _MAX_SEGMENTS = 2000  # of a JPEG, before its frame
+_MAX_FILL_BYTES = 16  # of a JPEG, before each marker; writers put one or two there, if any
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame, whichever coding
 _BARE = frozenset([0x01, *range(0xD0, 0xD8)])  # markers without a length
 
@@ -70,8 +72,12 @@ def _jpeg(file: BinaryIO) -> Image | None:
         (mark,) = struct.unpack("B", file.read(1))
         if mark != 0xFF:
             return None
-        while mark == 0xFF:  # fill bytes
+        for _ in range(_MAX_FILL_BYTES + 1):
             (mark,) = struct.unpack("B", file.read(1))
+            if mark != 0xFF:
+                break
+        else:
+            return None
         if mark in _BARE:
             continue
         (length,) = struct.unpack(">H", file.read(2))
