@@ -18,7 +18,7 @@ from headwater.accounts import (
 )
 from headwater.accounts.errors import BadSetting, LinkInvalid, SignInFailed, SignUpClosed, TooManyAttempts, WeakPassword
 from headwater.accounts.passwords import hash_password
-from headwater.accounts.service import identify, links, organisations, people, sessions, tokens
+from headwater.accounts.service import identify, limits, links, organisations, people, sessions, tokens
 from headwater.accounts.service.sessions import Browser
 from headwater.kernel import ANONYMOUS, SYSTEM
 
@@ -148,6 +148,17 @@ def test_one_address_may_not_try_many_names(site):
     with pytest.raises(TooManyAttempts):
         site.db.write(sessions.count_attempt, "another", "2001:db8::ffff", now=NOW)  # the same /64
     site.db.write(sessions.count_attempt, "another", "2001:db8:0:1::1", now=NOW)
+
+
+def test_ipv4_clients_of_an_ipv6_socket_count_each_for_itself(site):
+    for n in range(sessions.ADDRESS_LIMIT):
+        site.db.write(sessions.count_attempt, f"name{n}", "::ffff:192.0.2.1", now=NOW)
+    for same in ("::ffff:192.0.2.1", "::FFFF:c000:201", "192.0.2.1"):
+        with pytest.raises(TooManyAttempts):
+            site.db.write(sessions.count_attempt, "another", same, now=NOW)
+    for other in ("::ffff:192.0.2.2", "::1", "::2"):
+        site.db.write(sessions.count_attempt, "another", other, now=NOW)
+    assert [limits.network_of(one) for one in ("::1", "::2", "::ffff:10.0.0.1")] == ["::1", "::/64", "10.0.0.1"]
 
 
 def test_signing_in_to_ones_own_account_does_not_wipe_failures_on_others(site, person):

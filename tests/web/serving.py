@@ -225,9 +225,14 @@ ROUTES = [
 class Served:
     """The small site in a process of its own; ``loop`` is uvloop or asyncio."""
 
-    def __init__(self, folder: Path, *, loop: str = "uvloop", env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, loop: str = "uvloop", env: dict[str, str] | None = None, ipv6: bool = False
+    ) -> None:
         self.folder = folder
-        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        if ipv6:  # which IPv4 reaches as well
+            listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256)
+        else:
+            listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = folder / "log"

@@ -109,6 +109,22 @@ def test_proxies_are_believed_only_as_far_as_they_are_known(site):
     assert client("203.0.113.9") == ("203.0.113.9", "https")
     assert client("1.1.1.1, 203.0.113.9, 10.1.2.3") == ("203.0.113.9", "https")
     assert client("nonsense") == ("nonsense", "https")
+    assert client("203.0.113.9, ::ffff:10.1.2.3") == ("203.0.113.9", "https")
+    assert client("::FFFF:203.0.113.9") == ("203.0.113.9", "https")
+    assert client("2001:db8::1") == ("2001:db8::1", "https")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("proxies", ["127.0.0.0/8", "::ffff:127.0.0.1", "::ffff:127.0.0.0/104"])
+def test_ipv4_clients_of_an_ipv6_socket_have_their_own_addresses(big, tmp_path, loop, proxies):
+    (tmp_path / "small").hardlink_to(big / "small")
+    site = Served(tmp_path, loop=loop, ipv6=True, env={"TEST_PROXIES": proxies})
+    try:
+        plain = orjson.loads(raw(site, "/public/x").body)
+        proxied = orjson.loads(raw(site, "/public/x", "GET", "X-Forwarded-For: 203.0.113.9").body)
+    finally:
+        site.stop()
+    assert (plain["client"], proxied["client"]) == ("127.0.0.1", "203.0.113.9")
 
 
 def test_one_line_a_request_without_addresses_or_tokens(site):

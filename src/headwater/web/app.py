@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
+from headwater.kernel.addresses import network, plain_address
 from headwater.web.logs import write_info
 from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere, refuse_in_json
 from headwater.web.routing import Access, Route, Router
@@ -89,7 +90,7 @@ class _App:
         self.reads_on_loop = site.db.dialect == "sqlite"
         self.dialects = dialects
         settings = site.settings.of(WebSettings)
-        self.proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self.proxies = tuple(map(network, settings.trusted_proxies))
         self.watch = Watch(router.routes, settings)
         self._bound: dict[str, Any] | None = None  # to every line of the log: which process it is
 
@@ -262,7 +263,7 @@ class _App:
             scope["scheme"] = proto
         hops = [hop.strip() for hop in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",") if hop.strip()]
         while hops:
-            hop = hops.pop()
+            hop = plain_address(hops.pop())
             scope["client"] = (hop, 0)
             if not self._is_proxy(hop):
                 break

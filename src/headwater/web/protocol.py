@@ -35,6 +35,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from headwater.blobs import Extent, Piece
+from headwater.kernel.addresses import plain_address
 from headwater.web.bodies import SocketReader
 from headwater.web.sending import OpenFile, senders
 from headwater.web.watch import RECEIVED_BY_LOOP, RECEIVED_BY_THREAD, SENT_BY_LOOP
@@ -70,6 +71,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = (plain_address(self.client[0]), self.client[1])
         self.is_plain = self.scheme == "http" and transport.get_extra_info("socket") is not None
         self._expect_head()
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from headwater.accounts.errors import TooManyAttempts
 from headwater.accounts.store import secrets
 from headwater.db import Tx
+from headwater.kernel.addresses import plain_address
 
 
 def refuse_above(tx: Tx, limits: dict[str, int], *, now: datetime) -> None:
@@ -29,12 +30,13 @@ def count(tx: Tx, limits: dict[str, int], *, window: timedelta, now: datetime) -
 
 
 def network_of(address: str) -> str:
-    """An IPv6 client has 2^64 addresses to try from: its /64 counts as one."""
+    """An IPv6 client has 2^64 addresses to try from: its /64 counts as one. This machine itself counts as itself."""
+    address = plain_address(address)
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if parsed.version == 6:
+    if parsed.version == 6 and not parsed.is_loopback:
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
 
