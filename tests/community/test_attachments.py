@@ -457,6 +457,18 @@ def test_a_refused_picture_is_told_beside_the_form_and_nothing_typed_is_lost(liv
     assert "still here" in form
 
 
+@pytest.mark.parametrize("head", ["", '; filename=""'])
+def test_a_form_of_many_empty_parts_is_refused_as_a_page(live_app: LiveApp, bob: Browser, head: str):
+    repo = live_app.hf("ada").create_repo("ada/by-form", exist_ok=True).repo_id
+    bob.get(f"/{repo}/discussions/new")
+    sent = f'--x\r\nContent-Disposition: form-data; name="a"{head}\r\n\r\n\r\n' * 20_000 + "--x--\r\n"
+    headers = {"Origin": live_app.url, "Content-Type": "multipart/form-data; boundary=x", "Accept": "text/html"}
+    answer = bob.http.post(f"/{repo}/discussions/new", content=sent.encode(), headers=headers)
+    assert answer.status_code == 413
+    assert "form_too_large" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+
+
 def test_another_sites_page_sends_no_picture(live_app: LiveApp, bob: Browser):
     repo = live_app.hf("ada").create_repo("ada/by-form", exist_ok=True).repo_id
     bob.get(f"/{repo}/discussions/new")

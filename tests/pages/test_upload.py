@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.hub.uploads import BadUpload, forms
+from headwater.hub.uploads import BadUpload, FormTooLarge, forms
 from tests.conftest import wait_for
 from tests.pages.conftest import MODEL, Pages
 
@@ -216,6 +216,10 @@ class Chunks:
     def __init__(self, data: bytes, steps: list[int]) -> None:
         self._data, self._steps = memoryview(data), steps
 
+    @property
+    def n_left(self) -> int:
+        return len(self._data)
+
     def read_into(self, window: memoryview) -> int:
         step = self._steps.pop(0) if self._steps else len(window)
         got = min(step, len(window), len(self._data))
@@ -266,6 +270,37 @@ def test_any_form_is_read_whole_or_refused(
     assert found.texts == texts
     assert [file.path.read_bytes() for file in found.files] == files
     assert [file.sha256 for file in found.files] == [hashlib.sha256(data).hexdigest() for data in files]
+
+
+def parts(n: int, head: bytes) -> bytes:
+    return (b'--x\r\nContent-Disposition: form-data; name="a"%b\r\n\r\n\r\n' % head) * n + b"--x--\r\n"
+
+
+@pytest.mark.parametrize("head", [b"", b'; filename=""', b'; filename="f"'])
+def test_every_part_of_a_form_counts_and_the_rest_is_not_read(tmp_path: Path, head: bytes) -> None:
+    paths = (tmp_path / str(n) for n in range(forms.MAX_PARTS))
+    kind = "multipart/form-data; boundary=x"
+    forms.read_form(Chunks(parts(forms.MAX_PARTS, head), []), kind, lambda: next(paths)).discard()  # type: ignore[arg-type]
+    paths = (tmp_path / str(n) for n in range(forms.MAX_PARTS))
+    sent = Chunks(parts(30_000, head), [])
+    with pytest.raises(FormTooLarge):
+        forms.read_form(sent, kind, lambda: next(paths))  # type: ignore[arg-type]
+    assert sent.n_left > 1_000_000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"".join(b"\r\nX-%d: %b" % (n, b"v" * 4000) for n in range(5)),
+        b"\r\n" + b"X" * 20_000 + b": v",
+        b"\r\nX: " + b"v" * 20_000,
+    ],
+)
+def test_the_headers_of_a_part_are_bounded_together(tmp_path: Path, head: bytes) -> None:
+    kind = "multipart/form-data; boundary=x"
+    with pytest.raises((FormTooLarge, BadUpload)):  # the parser has bounds of its own for one line
+        forms.read_form(Chunks(parts(1, head), []), kind, lambda: tmp_path / "f")  # type: ignore[arg-type]
 
 
 # ---- in a real browser

@@ -71,7 +71,7 @@ async def read_form(request: Request) -> TalkForm:
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed: asked before any picture is taken.
-        ForgedForm, BadUpload, BodyTooLarge.
+        ForgedForm, BadUpload, FormTooLarge, BodyTooLarge.
     """
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/form-data"):

@@ -1,7 +1,7 @@
 """Files that come from a browser: in parts that can be resumed, as a plain form, or typed into an editor."""
 
 from headwater.hub.uploads.commit import Message, Taken, commit_text, commit_uploads, delete_path
-from headwater.hub.uploads.errors import BadUpload, OffsetDiffers, UploadIncomplete, UploadNotFound
+from headwater.hub.uploads.errors import BadUpload, FormTooLarge, OffsetDiffers, UploadIncomplete, UploadNotFound
 from headwater.hub.uploads.forms import SentFile, SentForm, read_form
 from headwater.hub.uploads.service import (
     SEND_AGAIN,
@@ -22,6 +22,7 @@ __all__ = [
     "SEND_AGAIN",
     "Announced",
     "BadUpload",
+    "FormTooLarge",
     "Message",
     "OffsetDiffers",
     "Progress",

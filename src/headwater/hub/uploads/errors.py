@@ -62,3 +62,11 @@ class BadUpload(HeadwaterError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"This upload cannot be taken: {why}.")
+
+
+class FormTooLarge(HeadwaterError):
+    code = "form_too_large"
+    kind = Kind.TOO_LARGE
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This form is too large: {why}.")

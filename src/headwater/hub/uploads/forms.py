@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.blobs.folder import refusing_when_full
-from headwater.hub.uploads.errors import BadUpload
+from headwater.hub.uploads.errors import BadUpload, FormTooLarge
 from headwater.kernel import Sha256
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 256 << 10
 MAX_TEXT_BYTES = 4 << 20
-MAX_FIELDS = 1000
-MAX_HEADER_BYTES = 16 << 10
+MAX_PARTS = 1000  # texts and files together, empty ones and those of one name too
+MAX_HEADER_BYTES = 16 << 10  # of a part, names and values
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def read_form(reader: BodyReader, content_type: str, new_file: Callable[[], Path
     """Read a whole multipart body; memory is one window and the texts.
 
     Raises:
-        BadUpload: it is no such form, or its texts are too long.
+        BadUpload: it is no such form.
+        FormTooLarge: it has too many parts, or too long headers or texts; told as soon as that is seen.
         StorageFull, BodyTruncated: nothing stays.
     """
     from python_multipart.exceptions import FormParserError
@@ -87,7 +88,9 @@ class _Parts:
         self.form = SentForm()
         self.is_ended = False
         self._new_file = new_file
+        self._n_parts = 0
         self._header_name = self._header_value = b""
+        self._header_bytes = 0
         self._headers: dict[str, str] = {}
         self._name = ""
         self._text: bytearray | None = None
@@ -118,17 +121,23 @@ class _Parts:
         self.form.discard()
 
     def _begin(self) -> None:
-        self._headers, self._header_name, self._header_value = {}, b"", b""
-        if len(self.form.texts) + len(self.form.files) > MAX_FIELDS:
-            raise BadUpload(f"it has more than {MAX_FIELDS} fields; send the rest in another commit")
+        self._headers, self._header_name, self._header_value, self._header_bytes = {}, b"", b"", 0
+        self._n_parts += 1
+        if self._n_parts > MAX_PARTS:
+            raise FormTooLarge(f"it has more than {MAX_PARTS} fields and files; send the rest in another one")
 
     def _take_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._count_header_bytes(end - start)
         self._header_name += data[start:end]
 
     def _take_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_header_bytes(end - start)
         self._header_value += data[start:end]
-        if len(self._header_value) > MAX_HEADER_BYTES:
-            raise BadUpload("a header in the form is too long")
+
+    def _count_header_bytes(self, n_bytes: int) -> None:
+        self._header_bytes += n_bytes
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise FormTooLarge(f"the headers of one of its parts have more than {MAX_HEADER_BYTES} bytes")
 
     def _end_header(self) -> None:
         self._headers[self._header_name.decode("latin-1").lower()] = self._header_value.decode("utf-8", "replace")
@@ -154,7 +163,7 @@ class _Parts:
         if self._text is not None:
             self._text_bytes += len(chunk)
             if self._text_bytes > MAX_TEXT_BYTES:
-                raise BadUpload(f"its texts have more than {MAX_TEXT_BYTES >> 20} MiB")
+                raise FormTooLarge(f"its texts have more than {MAX_TEXT_BYTES >> 20} MiB")
             self._text += chunk
         elif self._file is not None:
             self._hasher.update(chunk)
