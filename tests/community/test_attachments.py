@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Drawn
@@ -455,6 +456,51 @@ def test_a_refused_picture_is_told_beside_the_form_and_nothing_typed_is_lost(liv
     form = bob.page.partition('id="end"')[2]
     assert 'role="alert"' in form
     assert "still here" in form
+
+
+def test_more_pictures_than_a_form_brings_are_refused_and_nothing_typed_is_lost(live_app: LiveApp, bob: Browser):
+    repo = live_app.hf("ada").create_repo("ada/by-form", exist_ok=True).repo_id
+    at = f"/{repo}/discussions/new"
+    bob.get(at)
+    files = [(f"{n}.png", picture()) for n in range(11)]
+    send_form(bob, at, files, 422, title="Eleven pictures", text="kept while wrong")
+    assert "These are 11 pictures, and at most 10 are taken." in bob.text
+    assert "kept while wrong" in bob.page
+    assert "Eleven pictures" in bob.page
+    assert "/uploads/" not in bob.page.partition("<textarea")[2].partition("</textarea")[0]
+    send_form(bob, at, files[:10], title="Ten pictures", text="said")
+    assert bob.page.count('src="/uploads/') == 10
+    send_form(bob, bob.where, files, 422, act="comment", text="still here")
+    form = bob.page.partition('id="end"')[2]
+    assert "These are 11 pictures" in form.partition("<textarea")[0]
+    assert "still here" in form
+    bob.http.headers["Accept-Language"] = "zh-CN"
+    try:
+        send_form(bob, bob.where, files, 422, act="comment", text="还在")
+        assert "图片太多" in bob.page
+        assert "还在" in bob.page
+    finally:
+        bob.http.headers["Accept-Language"] = "en"
+
+
+def test_more_pictures_than_a_comment_shows_are_told_where_it_is_written(live_app: LiveApp, bob: Browser):
+    hf = live_app.hf("ada")
+    repo = hf.create_repo("ada/by-form", exist_ok=True).repo_id
+    links = [f"![](/uploads/{n:032x}.png)" for n in range(attachments.MAX_USES + 1)]
+    at = f"/{repo}/discussions/new"
+    bob.get(at)
+    send_form(bob, at, [], 422, title="Many pictures", text="\n".join(links))
+    assert "These are 201 pictures, and at most 200 are taken." in bob.text
+    assert links[-1] in bob.page
+    send_form(bob, at, [("one.png", picture())], 422, title="Many pictures", text="\n".join(links[:200]))
+    assert "![one](/uploads/" in bob.page  # kept, and named in what can be sent again
+    send_form(bob, at, [], title="Many pictures", text="\n".join(links[:200] * 2))
+    send_form(bob, bob.where, [], 422, act="comment", text=" ".join(links))
+    assert links[-1] in bob.page
+    with pytest.raises(HfHubHTTPError, match="at most 200"):
+        hf.create_discussion(repo, "Many pictures", description=" ".join(links))
+    with pytest.raises(HfHubHTTPError, match="at most 200"):
+        hf.create_pull_request(repo, "Many pictures", description=" ".join(links))
 
 
 @pytest.mark.parametrize("head", ["", '; filename=""'])

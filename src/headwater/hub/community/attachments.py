@@ -17,7 +17,7 @@ from headwater.accounts import Action, Resource
 from headwater.blobs import ByteSource, SizeMismatch
 from headwater.db import Tx
 from headwater.hub import files, quotas
-from headwater.hub.community.errors import AttachmentNotFound, ImageTooLarge, NotAnImage
+from headwater.hub.community.errors import AttachmentNotFound, ImageTooLarge, NotAnImage, TooManyPictures
 from headwater.hub.community.images import find_image
 from headwater.hub.community.models import Event
 from headwater.hub.community.settings import AttachmentSettings
@@ -123,9 +123,21 @@ def open_attachment(site: Site, actor: Actor, name: str) -> tuple[Attachment, By
         return found, files.source_of(tx, site.blobs, stored), bool(is_public)
 
 
+def check_pictures(body: str) -> list[str]:
+    """The ids of the pictures that a comment's text names.
+
+    Raises:
+        TooManyPictures: some of them would never be shown to anybody else.
+    """
+    ids = sorted(set(_LINK.findall(body)))
+    if len(ids) > MAX_USES:
+        raise TooManyPictures(len(ids), MAX_USES, "Name the others in a comment of their own.")
+    return ids
+
+
 def note_uses(tx: Tx, repo_id: RepoId, event: Event, body: str) -> None:
     """A comment's text was written: pictures of its author that it names are shown to its readers from now on."""
-    ids = sorted(set(_LINK.findall(body)))[:MAX_USES]
+    ids = check_pictures(body)
     if ids:
         store.insert_uses(tx, ids, event_id=event.id, repo_id=repo_id, of=event.author_id)
 

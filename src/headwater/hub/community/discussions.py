@@ -305,6 +305,7 @@ def check_body(text: str) -> str:
 
     Raises:
         BadText: too long, or no text at all.
+        TooManyPictures: it names more than a comment may show.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     if len(text) > MAX_COMMENT_CHARS:
@@ -313,6 +314,7 @@ def check_body(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as exc:
         raise BadText("The comment is not valid UTF-8.") from exc
+    attachments.check_pictures(text)
     return text
 
 

@@ -51,6 +51,14 @@ class ImageTooLarge(HeadwaterError):
         )
 
 
+class TooManyPictures(HeadwaterError):
+    code = "too_many_pictures"
+    kind = Kind.UNPROCESSABLE
+
+    def __init__(self, n_sent: int, most: int, remedy: str) -> None:
+        super().__init__(f"These are {n_sent} pictures, and at most {most} are taken. {remedy}")
+
+
 class BadTitle(HeadwaterError):
     code = "bad_title"
     kind = Kind.BAD_INPUT

@@ -13,6 +13,7 @@ from headwater import web
 from headwater.accounts import Action
 from headwater.hub import access, uploads
 from headwater.hub.community import attachments
+from headwater.hub.community.errors import TooManyPictures
 from headwater.hub.community.settings import AttachmentSettings
 from headwater.hub.pages.head import name_of
 from headwater.hub.uploads import SentFile
@@ -98,9 +99,12 @@ async def keep_pictures(request: Request, form: TalkForm) -> None:
     """Keep the pictures that came with a form, and name each in its text; those before one that is refused stay named.
 
     Raises:
+        TooManyPictures: none of them is kept.
         NotAnImage, ImageTooLarge, QuotaExceeded.
     """
     with _discarding(form):
+        if len(form.pictures) > MAX_AT_ONCE:
+            raise TooManyPictures(len(form.pictures), MAX_AT_ONCE, "Choose fewer at once; more can follow.")
         if form.pictures:
             await web.call(request, _keep, form)
 
