@@ -98,17 +98,24 @@ def test_signing_in_never_leads_to_another_site(reader):
 
 def test_forms_from_elsewhere_are_refused(live_app, reader):
     bob = reader().sign_in("bob")
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+    foreign = (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "none"},
+    )
+    for headers in foreign:
         for data in ({"act": "end_all"}, {"act": "end_all", "csrf": "wrong"}):
             assert bob.client.post("/settings/sign-in", data=data, headers=headers).status_code == 403
     assert bob.client.post("/settings/sign-in", data={"act": "end_all"}).status_code == 403
     assert bob.who == "bob"
     login = {"name": "bob", "password": PASSWORD}
-    stranger = httpx.post(
-        f"{live_app.url}/login", data=login, headers={"Origin": "https://evil.example"}, trust_env=False
-    )
-    assert stranger.status_code == 403
-    assert "hw_session" not in stranger.headers.get("set-cookie", "")
+    for headers in foreign:
+        stranger = httpx.post(f"{live_app.url}/login", data=login, headers=headers, trust_env=False)
+        assert stranger.status_code == 403
+        assert "hw_session" not in stranger.headers.get("set-cookie", "")
+    for headers in ({"Origin": live_app.url, "Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "none"}):
+        assert httpx.post(f"{live_app.url}/login", data=login, headers=headers).status_code == 303
 
 
 def test_the_profile_is_changed_and_bad_fields_are_told_beside_the_form(live_app, reader):

@@ -29,6 +29,14 @@ FORGERIES = {
         b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\nforged\r\n--x--\r\n',
     ),
     "files that do not say from where": ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x--\r\n"),
+    "files from another site that claim to come from nowhere": (
+        {
+            "Content-Type": "multipart/form-data; boundary=x",
+            "Origin": "https://evil.example",
+            "Sec-Fetch-Site": "none",
+        },
+        b"--x--\r\n",
+    ),
     "a neighbour's page": ({"Sec-Fetch-Site": "same-site"}, b"act=delete"),
 }
 

@@ -302,7 +302,7 @@ def check_origin(request: Request) -> None:
     if fetched_from in ("cross-site", "same-site"):
         raise ForgedForm
     origin = request.headers.get("origin")
-    if origin is None or fetched_from in ("same-origin", "none"):
+    if origin is None or fetched_from == "same-origin":
         return
     site: Site = request.state.site
     if urlsplit(origin).netloc not in (request.headers.get("host"), urlsplit(site.base_url).netloc):
