@@ -178,6 +178,22 @@ def test_an_approval_ends_with_the_sessions(site, person, how):
     assert site.db.write(devices.redeem, made.device_code, now=now).error == "expired_token"
 
 
+def test_what_is_embedded_somewhere_uses_up_nobodys_guesses(live_app):
+    live_app.add_person("reader-of-comments")
+    reader = Reader(live_app.url).sign_in("reader-of-comments")
+    code = httpx.post(f"{live_app.url}/oauth/device", data={"client_id": "x"}).json()["user_code"]
+    for destination in ("image", "iframe", "empty"):
+        for guess in ("WRNG-CODE", code):
+            for _ in range(devices.ACCOUNT_GUESSES):
+                address = f"/oauth/device?user_code={guess}"
+                embedded = reader.client.get(address, headers={"Sec-Fetch-Dest": destination})
+                assert embedded.status_code == 200
+                assert f'value="{guess}"' in embedded.text
+                assert "/oauth/device/answer" not in embedded.text
+    opened = reader.client.get(f"/oauth/device?user_code={code}", headers={"Sec-Fetch-Dest": "document"})
+    assert "/oauth/device/answer" in opened.text
+
+
 def test_a_guesser_is_told_to_wait(live_app):
     guesser = Reader(live_app.url, "zh-CN").sign_in("eve")
     for _ in range(devices.ACCOUNT_GUESSES):

@@ -79,10 +79,14 @@ async def token(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """``GET /oauth/device[?user_code=…]``."""
+    """``GET /oauth/device[?user_code=…]``.
+
+    A miss costs its reader one of few guesses, so a code is looked up only where the page itself was opened: a picture
+    that somebody put into a comment has every reader's browser ask for it.
+    """
     code = request.query_params.get("user_code", "")[:40]
-    if not code:
-        return shell.render(request, "accounts/device.html", DevicePage())
+    if not code or request.headers.get("sec-fetch-dest", "document") != "document":
+        return shell.render(request, "accounts/device.html", DevicePage(code=code))
     try:
         address = browser_of(request).address
         found = await web.call(request, devices.find_waiting, code, address=address, now=utcnow())
