@@ -117,6 +117,8 @@ def test_without_a_token_nobody_behind_a_proxy_is_taken_for_this_machine(new_app
 def test_what_proxies_add_closes_it(app):
     for name in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
         assert httpx.get(f"{app.url}/metrics", headers={name: "203.0.113.9"}).status_code == 404
+    for word in ("close", "Close", "te, close"):
+        assert httpx.get(f"{app.url}/metrics", headers={"Connection": word}).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,9 @@ def test_whoever_asks_for_this_machine_by_any_of_its_own_names_sees_it(app, host
     assert httpx.get(f"{app.url}/metrics", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("told", ["", "proxy_http_version 1.1; proxy_set_header Host $host;"])
+@pytest.mark.parametrize(
+    "told", ["", "proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_set_header Host $host;"]
+)
 def test_a_proxy_that_adds_nothing_is_not_this_machine(app, tmp_path, told):
     port = free_port()
     server = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {app.url}; {told} }} }}"

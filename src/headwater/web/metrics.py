@@ -63,8 +63,9 @@ def _may_read(request: Request, site: Site) -> bool:
     """Whoever has the token; without one, whoever asks on this machine itself.
 
     A proxy on this machine would make all the world ask from here. Where one may stand, a token is needed: so with a
-    public address set, with any header that proxies add, where another name than this machine's own was asked for, and
-    by HTTP/1.0, which nginx speaks unless it is told otherwise, and nobody else does.
+    public address set, with any header that proxies add, where another name than this machine's own was asked for, by
+    HTTP/1.0, which nginx speaks unless it is told otherwise, and over a connection for one request only, which is what
+    nginx makes of it when it is told.
     """
     token = site.settings.of(MetricsSettings).token
     if token is not None:
@@ -76,6 +77,8 @@ def _may_read(request: Request, site: Site) -> bool:
     if site.settings.of(WebSettings).trusted_proxies or any(name in request.headers for name in _FORWARDING):
         return False
     if request.client is None or request.scope["http_version"] == "1.0":
+        return False
+    if "close" in (word.strip().lower() for word in request.headers.get("connection", "").split(",")):
         return False
     try:
         asked_for = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
