@@ -108,8 +108,7 @@ def test_a_token_is_asked_for_and_whoever_has_none_finds_nothing(new_app):
 )
 def test_without_a_token_nobody_behind_a_proxy_is_taken_for_this_machine(new_app, env):
     app = new_app(env=env, people=False, workers=1)
-    listening = app.log_lines("server.started")
-    assert listening
+    wait_for(lambda: app.log_lines("server.started"))  # written a moment after the file that the fixture waits for
     url = own_address(app)
     assert httpx.get(f"{url}/metrics").status_code == 404
 
