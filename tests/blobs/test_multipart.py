@@ -12,23 +12,26 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from headwater.accounts.service import people
 from headwater.blobs import SizeMismatch, blob_key
 from headwater.blobs.s3 import S3Store
 from headwater.hub import collector, quotas
 from headwater.hub.collector.clock import confirm_clock
+from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.lfs import service, store
 from headwater.hub.lfs.errors import PartsMissing, TooManyOpenUploads
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.quotas import store as quotas_store
 from headwater.hub.tables.files import open_upload
-from headwater.kernel import Sha256, utcnow
+from headwater.kernel import SYSTEM, Sha256, utcnow
 from tests import growth
 from tests.blobs.conftest import s3_settings
 from tests.blobs.test_live import begin, keys_of, send
 from tests.conftest import wait_for
 from tests.servers.seaweed import seaweed
 from tests.storage import Storage, make_storage
+from tests.xet.making import Body
 
 MIB, GIB = 1 << 20, 1 << 30
 PART = 5 * MIB
@@ -251,3 +254,20 @@ def test_what_was_begun_for_a_batch_goes_when_the_store_fails_in_the_middle(stor
         plan(storage, *((str(n) * 64, GIB) for n in range(2)))
     assert begun[0].startswith(blob_key(Sha256("0" * 64)))
     assert n_open(storage) == 0
+
+
+def test_what_passes_through_the_hub_is_asked_again_for_the_power_behind_it(storage, place, tmp_path):
+    """Clients that do not reach the store."""
+    site, data = storage.site, os.urandom(7 * MIB)
+    site.blobs = S3Store(place, s3_settings(seaweed().url, direct=False), tmp_path / "cache")
+    complete, links = links_of(plan(storage, named(data)))
+    links = [link.rpartition("/")[2] for link in links]
+    etags = [service.receive_part(site, links[0], Body(data[:PART]))]
+    site.db.write(people.suspend, SYSTEM, "ada", now=utcnow())
+    with pytest.raises(RepositoryNotFound):
+        service.receive_part(site, links[1], Body(data[PART:]))
+    site.db.write(people.reinstate, SYSTEM, "ada", now=utcnow())
+    etags.append(service.receive_part(site, links[1], Body(data[PART:])))
+    service.complete_upload(site, complete, named(data)[0], numbered(etags))
+    with pytest.raises(PartsMissing):
+        service.receive_part(site, links[1], Body(data[PART:]))

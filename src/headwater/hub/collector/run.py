@@ -24,6 +24,7 @@ from headwater.hub.collector.clock import ClockJumped, advance_clock, keep_repor
 from headwater.hub.community import attachments
 from headwater.hub.files import copies
 from headwater.hub.files.terms import payload_key
+from headwater.hub.lfs import parts
 from headwater.hub.lfs import store as lfs_store
 from headwater.hub.placing import placing
 from headwater.hub.quotas import totals
@@ -189,14 +190,14 @@ def _sweep_orphans(site: Site, done: Report, now: datetime) -> None:
 
 
 def _abort_multiparts(site: Site, now: datetime) -> None:
-    """Uploads in parts that went straight to the store, and that nobody completed."""
-    if site.blobs.multipart is None:
-        return
-    before = (now - MULTIPART_GRACE).timestamp()
-    for begun in site.blobs.multipart.iter_multiparts():
-        if begun.begun_at < before:
-            site.blobs.multipart.abort_multipart(begun.key, begun.upload_id)
-    site.db.write(lfs_store.forget_older, now - MULTIPART_GRACE)
+    """Uploads in parts that nobody completed; in a store also those that nothing here knows of."""
+    if site.blobs.multipart is not None:
+        before = (now - MULTIPART_GRACE).timestamp()
+        for begun in site.blobs.multipart.iter_multiparts():
+            if begun.begun_at < before:
+                site.blobs.multipart.abort_multipart(begun.key, begun.upload_id)
+    for one in site.db.write(lfs_store.forget_older, now - MULTIPART_GRACE):
+        parts.give_up(site.blobs, one)
 
 
 def _orphans(site: Site, kind: str, keys: list[str]) -> list[str]:

@@ -6,12 +6,9 @@ what was announced. A retry finds its row and is answered without looking at the
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import hmac
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,19 +18,19 @@ from typing import Any
 
 from headwater import accounts
 from headwater.accounts import Action
-from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, StoreAway, blob_key
-from headwater.blobs.folder import refusing_when_full
+from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
 from headwater.db import Held, Tx
 from headwater.hub import access, files, quotas, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.grants import RepoGrant, require_grant
+from headwater.hub.lfs import parts as lfs_parts
 from headwater.hub.lfs import store
-from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing, PartsStillArriving
+from headwater.hub.lfs.errors import BadLfsRequest, NotUploaded, PartsMissing
 from headwater.hub.lfs.settings import LfsSettings
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.quotas.errors import size
-from headwater.kernel import AccountId, Actor, HeadwaterError, RepoId, Sha256
+from headwater.kernel import AccountId, Actor, HeadwaterError, RepoId, Sha256, TokenLimits
 from headwater.web import BodyReader, Site, watch
 
 UPLOAD = "lfs upload"
@@ -114,7 +111,7 @@ def plan_upload(
         here = files_store.find_rights(tx, found.id, stored).keys()
         room, payer = quotas.find_room(tx, actor, found.id), quotas.payer_of(tx, actor, found.id)
         held_bytes = 0
-        if in_parts and site.blobs.multipart is not None:
+        if in_parts:
             store.require_few(tx, actor.account_id, 1)
             if payer is not None and room.left_bytes is not None:
                 held_bytes = store.held_bytes(tx, payer.account_id, set(valid))
@@ -127,7 +124,7 @@ def plan_upload(
             over = dict.fromkeys(stored - here, exc.message)
             stored = (stored & here) - site.db.write(_keep, actor, found.id, stored & here, now)
     action = Action.WRITE if writes else Action.DISCUSS
-    grant = RepoGrant(replace(actor, limits=None), found.id, action)
+    grant = RepoGrant(_lasting(actor), found.id, action)
     expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
     links = _Links(site, grant, expires_at, settings)
     answers = []
@@ -147,6 +144,14 @@ def plan_upload(
             else:
                 answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
     return Batch(answers, "multipart" if in_parts else "basic", expires_at)
+
+
+def _lasting(actor: Actor) -> Actor:
+    """For the links: what the token may was asked just now, later only whether it still stands. Their text stays short."""
+    limits = actor.limits
+    if limits is not None:
+        limits = TokenLimits(limits.token_id, "", "write" if limits.role == "fine" else limits.role)
+    return replace(actor, limits=limits)
 
 
 def _keep(tx: Tx, actor: Actor, repo_id: RepoId, stored: set[Sha256], now: datetime) -> set[Sha256]:
@@ -190,16 +195,14 @@ class _Links:
         Raises:
             TooManyOpenUploads
         """
-        given_up, multipart = self._begun, self._site.blobs.multipart
+        given_up = self._begun
         try:
             yield
             if self._begun:
                 given_up = self._site.db.write(store.insert_open, self._account_id, payer_id, self._begun, now)
         finally:
             for one in given_up:
-                with contextlib.suppress(StoreAway):  # the collector comes to it
-                    if multipart is not None:
-                        multipart.abort_multipart(one.key, one.upload_id)
+                lfs_parts.give_up(self._site.blobs, one)
 
     def for_upload(self, wanted: Wanted, *, in_parts: bool) -> dict[str, Link]:
         verify = Link(self._sign("verify", VERIFY, [self._facts, wanted.oid, wanted.size_bytes]))
@@ -210,15 +213,12 @@ class _Links:
 
     def _in_parts(self, wanted: Wanted) -> Link:
         part_size = max(self._settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
-        multipart, key, generation = self._site.blobs.multipart, "", 0
-        if multipart is None:
-            upload_id = secrets.token_hex(16)
-        else:
+        multipart = self._site.blobs.multipart
+        if multipart is not None:
             part_size = max(part_size, MIN_STORE_PART_BYTES)
-            generation = placing.new_generation()
-            key = blob_key(Sha256(wanted.oid), generation)
-            upload_id = multipart.begin_multipart(key)
-            self._begun.append(store.OpenUpload(key, upload_id, Sha256(wanted.oid), wanted.size_bytes))
+        begun = lfs_parts.begin(self._site.blobs, Sha256(wanted.oid), wanted.size_bytes)
+        self._begun.append(begun)
+        key = blob_key(begun.sha256, begun.generation)
         count = -(-wanted.size_bytes // part_size)
         header = {"chunk_size": str(part_size)}
         for number in range(1, count + 1):
@@ -227,9 +227,11 @@ class _Links:
             href = None
             if multipart is not None:
                 expires_s = int(UPLOAD_LIFETIME.total_seconds())
-                href = multipart.part_link(key, upload_id, number, size_bytes=size, expires_s=expires_s)
-            header[f"{number:05d}"] = href or self._sign("parts", PART, [upload_id, number, offset, size, key])
-        facts = [self._facts, wanted.oid, wanted.size_bytes, upload_id, count, generation]
+                href = multipart.part_link(key, begun.upload_id, number, size_bytes=size, expires_s=expires_s)
+            header[f"{number:05d}"] = href or self._sign(
+                "parts", PART, [self._facts, begun.generation, number, offset, size]
+            )
+        facts = [self._facts, wanted.oid, wanted.size_bytes, begun.upload_id, count, begun.generation]
         return Link(self._sign("uploads", COMPLETE, facts), header)
 
     def _sign(self, word: str, purpose: str, facts: list[Any]) -> str:
@@ -314,55 +316,28 @@ def receive_part(site: Site, link: str, body: BodyReader) -> str:
 
     Raises:
         BadSignature, SizeMismatch, StorageFull
+        PartsMissing: the upload is over.
     """
-    upload_id, number, offset, size_bytes, key = signing.verify(site.secret, PART, link)
+    facts, generation, number, offset, size_bytes = signing.verify(site.secret, PART, link)
+    begun = site.db.read(_begun, RepoGrant.from_facts(facts), generation)
     if body.size_bytes is not None and body.size_bytes != size_bytes:
         raise SizeMismatch(size_bytes, body.size_bytes)
-    if key:
-        return _pass_part_on(site, key, upload_id, number, size_bytes, body)
-    path = _parts_path(site, upload_id)
+    if site.blobs.multipart is not None:
+        return lfs_parts.pass_on(site.blobs, begun, number, size_bytes, body)
     try:
-        with refusing_when_full():
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                # Completion takes this lock alone: no late part can change bytes that have been verified.
-                fcntl.flock(fd, fcntl.LOCK_SH)
-                if not path.exists():
-                    raise PartsMissing
-                _write_at(fd, offset, size_bytes, body)
-            finally:
-                os.close(fd)
+        lfs_parts.write(site.blobs, begun.upload_id, offset, size_bytes, body)
     except StorageFull:
-        path.unlink(missing_ok=True)
+        site.db.write(store.forget_open, generation)
         raise
-    return _etag(site, upload_id, number)
+    return _etag(site, begun.upload_id, number)
 
 
-def _pass_part_on(site: Site, key: str, upload_id: str, number: int, size_bytes: int, body: BodyReader) -> str:
-    """A part of a multipart upload of the object store, from a client that does not reach that."""
-    if site.blobs.multipart is None:
+def _begun(tx: Tx, grant: RepoGrant, generation: int) -> store.OpenUpload:
+    require_grant(tx, grant)
+    found = store.find_open(tx, generation)
+    if found is None:
         raise PartsMissing
-    with site.blobs.temporary() as path:
-        _, total = files.write_hashed(path, body.read_into, limit_bytes=size_bytes)
-        if total != size_bytes:
-            raise SizeMismatch(size_bytes, total)
-        try:
-            return site.blobs.multipart.put_part(key, upload_id, number, path)
-        except FileNotFoundError as exc:
-            raise PartsMissing from exc
-
-
-def _write_at(fd: int, offset: int, size_bytes: int, body: BodyReader) -> None:
-    window, done = memoryview(bytearray(placing.WINDOW_BYTES)), 0
-    while count := body.read_into(window):
-        if done + count > size_bytes:
-            raise SizeMismatch(size_bytes, done + count)
-        data = window[:count]
-        while data:
-            written = os.pwrite(fd, data, offset + done)
-            data, done = data[written:], done + written
-    if done != size_bytes:
-        raise SizeMismatch(size_bytes, done)
+    return found
 
 
 def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256:
@@ -381,36 +356,38 @@ def complete_upload(site: Site, link: str, oid: object, parts: object) -> Sha256
     if site.db.read(_is_here, grant, claimed):
         return claimed
     given = _read_parts(parts)
-    if generation:
-        # One at a time: a second one could put other parts together after the first has read back what lay there.
-        stripe = hashlib.sha256(upload_id.encode()).hexdigest()[:2]
-        with site.db.holding(f"lfs-{stripe}", exclusive=True) as held:
-            if not site.db.read(_is_here, grant, claimed):
-                _complete_in_store(site, held, grant, claimed, size_bytes, upload_id, count, generation, given)
+    if site.blobs.multipart is None:
+        _require_parts(site, upload_id, count, given)
+        path = lfs_parts.path_of(site.blobs, upload_id)
+        with lfs_parts.sealed(path) as fd:
+            try:
+                found, total = _hash_of(fd)
+                files.place_plain(
+                    site,
+                    grant.actor,
+                    grant.repo_id,
+                    path,
+                    found=found,
+                    total=total,
+                    claimed=claimed,
+                    size_bytes=size_bytes,
+                )
+            except HeadwaterError:
+                _end(site, path, generation)
+                raise
+            _end(site, path, generation)
         return claimed
-    _require_parts(site, upload_id, count, given)
-    path = _parts_path(site, upload_id)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as exc:
-        raise PartsMissing from exc
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise PartsStillArriving from exc
-        try:
-            found, total = _hash_of(fd)
-            files.place_plain(
-                site, grant.actor, grant.repo_id, path, found=found, total=total, claimed=claimed, size_bytes=size_bytes
-            )
-        except HeadwaterError:
-            path.unlink(missing_ok=True)
-            raise
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(fd)
+    # One at a time: a second one could put other parts together after the first has read back what lay there.
+    stripe = hashlib.sha256(upload_id.encode()).hexdigest()[:2]
+    with site.db.holding(f"lfs-{stripe}", exclusive=True) as held:
+        if not site.db.read(_is_here, grant, claimed):
+            _complete_in_store(site, held, grant, claimed, size_bytes, upload_id, count, generation, given)
     return claimed
+
+
+def _end(site: Site, path: Path, generation: int) -> None:
+    path.unlink(missing_ok=True)
+    site.db.write(store.forget_open, generation)
 
 
 def _complete_in_store(
@@ -435,21 +412,21 @@ def _complete_in_store(
         there = site.blobs.size_of(key)
         if there is not None and there != size_bytes:  # known before a byte of it is read
             site.blobs.delete(key)
-            site.db.write(store.forget_open, key)
+            site.db.write(store.forget_open, generation)
             raise SizeMismatch(size_bytes, there)
         found, total = site.blobs.digest_of(key)
     except FileNotFoundError as exc:
         raise PartsMissing from exc
     if (found, total) != (claimed, size_bytes):
         site.blobs.delete(key)
-        site.db.write(store.forget_open, key)
+        site.db.write(store.forget_open, generation)
         raise SizeMismatch(size_bytes, total) if total != size_bytes else DigestMismatch(claimed, found)
     held.check()
     try:
         placing.place_verified(site, grant.actor, grant.repo_id, claimed, size_bytes, generation)
     except FileNotFoundError as exc:
         raise PartsMissing from exc
-    site.db.write(store.forget_open, key)
+    site.db.write(store.forget_open, generation)
 
 
 def _read_parts(parts: object) -> dict[int, str]:
@@ -473,10 +450,6 @@ def _etag(site: Site, upload_id: str, number: int) -> str:
     """Says that the part came whole; what it holds is proven by hashing the whole."""
     mac = hmac.digest(site.secret, f"lfs etag {upload_id} {number}".encode(), hashlib.sha256)
     return f'"{mac.hex()[:32]}"'
-
-
-def _parts_path(site: Site, upload_id: str) -> Path:
-    return site.blobs.tmp / f"parts-{upload_id}"
 
 
 def _hash_of(fd: int) -> tuple[Sha256, int]:

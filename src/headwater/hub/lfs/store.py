@@ -1,12 +1,13 @@
-"""SQL of uploads in parts that go straight to the object store: what may pile up there before anybody sees a file of it."""
+"""SQL of uploads in parts: what may pile up before anybody sees a file of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, delete, func, select
 
 from headwater.db import Tx, insert
 from headwater.hub.lfs.errors import TooManyOpenUploads
@@ -19,7 +20,7 @@ SAME_FILE = 2  # a retry, or another client of the same person; what was begun b
 
 @dataclass(frozen=True)
 class OpenUpload:
-    key: str
+    generation: int
     upload_id: str
     sha256: Sha256
     size_bytes: int
@@ -53,22 +54,40 @@ def insert_open(
     """
     given_up = []
     for one in begun:
-        values = {"key": one.key, "upload_id": one.upload_id, "sha256": one.sha256, "size_bytes": one.size_bytes}
+        values = {
+            "generation": one.generation,
+            "upload_id": one.upload_id,
+            "sha256": one.sha256,
+            "size_bytes": one.size_bytes,
+        }
         tx.execute(insert(open_upload).values(account_id=account_id, payer_id=payer_id, created_at=now, **values))
         same = (open_upload.c.account_id == account_id) & (open_upload.c.sha256 == one.sha256)
-        newest = select(open_upload).where(same).order_by(open_upload.c.created_at.desc(), open_upload.c.key)
+        newest = select(open_upload).where(same).order_by(open_upload.c.created_at.desc(), open_upload.c.generation)
         for row in tx.execute(newest.offset(SAME_FILE)).all():
-            given_up.append(OpenUpload(row.key, row.upload_id, Sha256(row.sha256), row.size_bytes))
-            forget_open(tx, row.key)
+            given_up.append(_read(row))
+            forget_open(tx, row.generation)
     require_few(tx, account_id, 0)
     return given_up
 
 
-def forget_open(tx: Tx, key: str) -> None:
+def find_open(tx: Tx, generation: int) -> OpenUpload | None:
+    """None once it is over."""
+    row = tx.execute(select(open_upload).where(open_upload.c.generation == generation)).one_or_none()
+    return None if row is None else _read(row)
+
+
+def forget_open(tx: Tx, generation: int) -> None:
     """It is over, one way or the other."""
-    tx.execute(delete(open_upload).where(open_upload.c.key == key))
+    tx.execute(delete(open_upload).where(open_upload.c.generation == generation))
 
 
-def forget_older(tx: Tx, before: datetime) -> None:
-    """The collector has given these up."""
-    tx.execute(delete(open_upload).where(open_upload.c.created_at < before))
+def forget_older(tx: Tx, before: datetime) -> list[OpenUpload]:
+    """The collector gives these up."""
+    older = open_upload.c.created_at < before
+    given_up = [_read(row) for row in tx.execute(select(open_upload).where(older))]
+    tx.execute(delete(open_upload).where(older))
+    return given_up
+
+
+def _read(row: Row[Any]) -> OpenUpload:
+    return OpenUpload(row.generation, row.upload_id, Sha256(row.sha256), row.size_bytes)

@@ -56,12 +56,13 @@ upload_claim = Table(
     Index("ix_upload_claim_charged", "charged_to"),
 )
 
-# An upload in parts that goes straight to the object store, from its begin until it is completed or given up.
+# An upload in parts, from its begin until it is completed or given up.
 open_upload = Table(
     "open_upload",
     metadata,
-    Column("key", String(255), primary_key=True),  # of the object that it will be; no other upload has it
-    Column("upload_id", String(1024), nullable=False),  # the store's
+    # Of the object that it will be in a store; no other upload has it.
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("upload_id", String(1024), nullable=False),  # the store's, or of the file in the working folder
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("account_id", ForeignKey("account.id"), nullable=False),

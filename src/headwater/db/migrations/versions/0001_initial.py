@@ -356,7 +356,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "open_upload",
-        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("generation", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("upload_id", sa.String(length=1024), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
@@ -365,7 +365,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_open_upload_account_id")),
         sa.ForeignKeyConstraint(["payer_id"], ["account.id"], name=op.f("fk_open_upload_payer_id")),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_open_upload")),
+        sa.PrimaryKeyConstraint("generation", name=op.f("pk_open_upload")),
     )
     op.create_index("ix_open_upload_account", "open_upload", ["account_id", "sha256"], unique=False)
     op.create_index("ix_open_upload_created", "open_upload", ["created_at"], unique=False)
