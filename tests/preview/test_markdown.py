@@ -63,6 +63,68 @@ def test_without_a_base_relative_links_lead_nowhere():
     assert "src" not in md("[a](b.md) <img src=c.png>", None)
 
 
+OWN = "https://hub.example.edu"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/uploads/0123456789abcdef0123456789abcdef.png",
+        "/lab/m/resolve/main/p.png",
+        "/lab/m/resolve/refs%2Fpr%2F1/%E5%9B%BE/p.png?download=true",
+        "/datasets/lab/d.x/raw/v1.0/p.svg",
+        "/spaces/lab/s-1/resolve/main/a/b.gif",
+    ],
+)
+@pytest.mark.parametrize("at", ["", OWN])
+def test_files_of_this_site_are_shown(path, at):
+    html = render(f"![x]({at}{path})", link_base=BASE, own_origin=OWN)
+    assert f'src="{path}"' in html
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/oauth/device?user_code=ABCD-EFGH",
+        "/-/language/zh-CN",
+        "/lab/m/discussions/1",
+        "/lab/m",
+        "/uploads/",
+        "/uploads/../oauth/device",
+        "/uploads/..%5Coauth/device",
+        "/uploads/a/b",
+        "/lab/m/resolve/main/../../../../oauth/device?user_code=x",
+        "/lab/m/resolve/main/%2e%2e/%2E./.%2e/../oauth/device",
+        "/oauth/device?/lab/m/resolve/main/p.png",
+        "/oauth/device#/lab/m/resolve/main/p.png",
+        "/lab%2Fm/x/resolve/main/p.png",
+    ],
+)
+@pytest.mark.parametrize("at", ["", OWN])
+@pytest.mark.parametrize("tag", ["![x]({})", '<img src="{}" alt="x">', '<video src="{}"></video>', '<audio src="{}">'])
+def test_no_image_makes_a_readers_browser_ask_for_a_page(path, at, tag):
+    html = render(tag.format(at + path), link_base=BASE, own_origin=OWN)
+    assert "src=" not in html
+    if tag.startswith("!"):
+        assert '<a class="elsewhere" href="/' in html
+
+
+@pytest.mark.parametrize(
+    "relative",
+    ["%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/oauth/device", "/lab/m/resolve\\..\\..\\..\\oauth", "\t/\toauth/device"],
+)
+def test_no_disguised_address_does_either(relative):
+    assert "src=" not in md(f'<img src="{relative}" alt="x">')
+
+
+def test_nor_an_owner_whose_name_is_that_of_a_view():
+    assert 'src="/raw/settings"' not in md("![x](../../settings)", "/raw/m/blob/main/")
+
+
+def test_links_to_pages_of_this_site_stay():
+    assert 'href="/oauth/device?user_code=x"' in md("[x](/oauth/device?user_code=x)")
+
+
 ATTACKS = [
     "<script>alert(1)</script>",
     "<ScRiPt src=//evil.example/x.js></sCrIpT>",
@@ -332,6 +394,12 @@ class Checker(HTMLParser):
                 if name == "src" and not where.startswith(
                     ("/", "data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
                 ):
+                    self.bad.append((tag, name, value))
+            if name == "src" and where.startswith("/"):
+                path = re.split("[?#]", where)[0]
+                if not re.fullmatch("/uploads/[^/]+|(/(datasets|spaces))?/[^/]+/[^/]+/(resolve|raw)/.+", path):
+                    self.bad.append((tag, name, value))
+                if "\\" in path or {".", ".."} & {part.replace("%2e", ".") for part in path.split("/")}:
                     self.bad.append((tag, name, value))
             if name in ("id", "name") and not value.startswith("md-"):
                 self.bad.append((tag, name, value))

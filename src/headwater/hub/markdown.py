@@ -2,7 +2,8 @@
 
 What is rendered is cleaned afterwards, by an allow-list of elements, attributes and classes: raw HTML may stand in a README, scripts
 may not. Two kinds of elements join after the cleaning, both written by us from parsed values: formulas, and the links that take the
-place of images of other origins (the page's policy would not load them, and loading them would tell others who reads what).
+place of images of other origins (the page's policy would not load them, and loading them would tell others who reads what) and of
+this site's own pages (loading them would act as whoever reads).
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ def render(text: str, *, link_base: str | None, image_base: str | None = None, o
         link_base: what relative links stand on, with a slash at its end: ``/ada/m/blob/main/docs/``; None: relative links lead nowhere.
         image_base: the same for images; None takes ``link_base`` with ``resolve`` for ``blob``.
         own_origin: images whose whole address begins so are shown as this site's own: ``https://hub.example.edu``.
+
+    Of this site only files of repositories and pictures of comments are loaded; an image of any other address becomes a link to it, or
+    a reader's browser would ask whatever page the writer named, as the reader.
     """
     if image_base is None and link_base is not None:
         image_base = link_base.replace("/blob/", "/resolve/", 1)
@@ -404,6 +408,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
 _NUMBERS = frozenset({"width", "height", "border", "start", "value", "span", "colspan", "rowspan"})
 _NUMBER = re.compile(r"\d{1,4}(?:px|%)?")
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{0,400000}")
+_OWN_FILE = re.compile(r"/uploads/[^/]+|/(?:(?:datasets|spaces)/)?[\w.\-]+/[\w.\-]+/(?:resolve|raw)/.+")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
 _LINK_OR_IMAGE = re.compile(r'<a[ >]|</a>|<img((?: [a-z\-]+="[^"]*")+)>')
 _ATTRIBUTE = re.compile(r' ([a-z\-]+)="([^"]*)"')
@@ -430,7 +435,7 @@ def sanitise(
         if name == "href":
             return _link(value, link_base)
         if name == "src":
-            return _own_path(value, own_origin) or _source(value, image_base, elsewhere if tag == "img" else None)
+            return _source(value, image_base, own_origin, elsewhere if tag == "img" else None)
         if name == "cite":
             return None
         if name == "name":
@@ -495,8 +500,9 @@ def _own_path(value: str, origin: str | None) -> str | None:
     return None if rest.startswith(("//", "/\\")) else rest
 
 
-def _source(value: str, base: str | None, elsewhere: str | None) -> str | None:
-    value = "".join(char for char in value.strip() if char.isprintable())
+def _source(value: str, base: str | None, own_origin: str | None, elsewhere: str | None) -> str | None:
+    own = _own_path(value, own_origin)
+    value = own or "".join(char for char in value.strip() if char.isprintable())
     if _DATA_IMAGE.fullmatch(value):
         return None if elsewhere is None else value
     if value.startswith("//"):
@@ -507,7 +513,18 @@ def _source(value: str, base: str | None, elsewhere: str | None) -> str | None:
         return elsewhere + value if is_web and elsewhere is not None else None
     if value.startswith(("/\\", "\\")):
         return None
-    return _joined(base, value)
+    path = _joined(base, value)
+    if path is None or _is_own_file(path):
+        return path
+    return None if elsewhere is None else elsewhere + path
+
+
+def _is_own_file(address: str) -> bool:
+    """Whether a browser that follows ``address`` gets a file of a repository or a picture of a comment, no page."""
+    path = re.split("[?#]", address, maxsplit=1)[0]
+    if "\\" in path or any(unquote(segment) in (".", "..") for segment in path.split("/")):
+        return False  # it leads somewhere else than it begins
+    return _OWN_FILE.fullmatch(path) is not None
 
 
 def _joined(base: str | None, value: str) -> str | None:
