@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from headwater.accounts import Action
+from headwater.db import Tx
+from headwater.hub import access, cards
+from headwater.hub.models import RepoKind, RepoName
+from headwater.kernel import SYSTEM
 from headwater.server import routes
+from tests.conftest import wait_for
 from tests.web.raw import Connection
 
 FILLED = {"ns": ["ada"], "name": ["headed"], "rev": ["main"], "path": ["README.md"]}
@@ -41,7 +47,17 @@ def token(live_app):
             repo_id="ada/headed",
             repo_type=kind,
         )
+    with live_app.opened() as site:
+        for kind in RepoKind:
+            wait_for(lambda kind=kind: site.db.read(is_indexed, kind), what="the card's index")
     return live_app.token("ada")
+
+
+def is_indexed(tx: Tx, kind: RepoKind) -> bool:
+    """Only then is a repository told from memory."""
+    repo = access.get_repository(tx, SYSTEM, kind, RepoName("ada", "headed"), Action.READ)
+    stamp = cards.find_stamp(tx, repo.id)
+    return stamp is not None and stamp[0] == repo.head_commit
 
 
 @pytest.mark.parametrize("address", addresses())
