@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from headwater.accounts.service import people, tokens
+from headwater.blobs import DigestMismatch
 from headwater.hub import collector, quotas
 from headwater.hub.collector.clock import confirm_clock
 from headwater.hub.lfs import service, store
@@ -112,7 +113,7 @@ class TestInTheFolder:
         complete, links = links_of(plan(storage, ("c" * 64, len(DATA))))
         etags = [service.receive_part(storage.site, link, piece(n)) for n, link in enumerate(links)]
         parts = [{"partNumber": number, "etag": etag} for number, etag in enumerate(etags, 1)]
-        with pytest.raises(service.DigestMismatch):
+        with pytest.raises(DigestMismatch):
             service.complete_upload(storage.site, complete, "c" * 64, parts)
         assert n_open(storage) == 0
 
@@ -127,6 +128,47 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
     finally:
         made.stop()
     made.check_clean()
+
+
+def n_parts(answered: service.Answered) -> int:
+    return sum(name.isdigit() for name in answered.links["upload"].header)
+
+
+def test_one_file_alone_is_sent_in_parts_as_they_are_set(storage: Storage) -> None:
+    storage.site.settings = growth.settings_of(storage.site.data_dir, LfsSettings())
+    (alone,) = plan(storage, ("a" * 64, 50 * 10**9)).objects
+    assert (alone.links["upload"].header["chunk_size"], n_parts(alone)) == (str(64 * MIB), 746)
+
+
+def test_many_large_files_are_sent_in_larger_parts(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_LINKS", service.MAX_OBJECTS + 60)
+    counts = [n_parts(one) for one in plan(storage, *((f"{n:064}", 1000 * MIB) for n in range(6))).objects]
+    assert counts == [10] * 6
+
+
+def test_a_batch_has_a_bounded_number_of_links_and_says_what_to_do(app: LiveApp) -> None:
+    app.hf("bob").create_repo("bob/many")
+    answer = httpx.post(
+        f"{app.url}/bob/many.git/info/lfs/objects/batch",
+        headers={"Authorization": f"Bearer {app.token('bob')}"},
+        json={
+            "operation": "upload",
+            "transfers": ["basic", "multipart"],
+            "objects": [{"oid": f"{n:064}", "size": 5 * 10**11} for n in range(1000)],
+        },
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    objects = answer.json()["objects"]
+    sent = [one["actions"]["upload"]["header"] for one in objects if "actions" in one]
+    assert {len(header) - 1 for header in sent} == {94}  # of 5 GiB
+    assert len(sent) == service.MAX_LINKS // 94
+    refused = [one["error"] for one in objects if "error" in one]
+    assert len(refused) == 1000 - len(sent)
+    assert {(error["code"], "ask for this object again in a smaller one" in error["message"]) for error in refused} == {
+        (422, True)
+    }
+    assert len(answer.content) < (20 if growth.ON_GROWTH else 8) * 10**6
 
 
 def suspend(app: LiveApp, person: str) -> None:

@@ -45,7 +45,10 @@ LINK_S = 600  # of an object in a store, when one of our own links is followed
 MAX_OBJECTS = 1000  # huggingface_hub sends at most 256, git-lfs 100
 MAX_PARTS = 1000
 
+MAX_LINKS = 20_000  # to parts, in one answer
+
 MIN_STORE_PART_BYTES = 5 << 20  # a rule of S3, for all parts but the last
+MAX_STORE_PART_BYTES = 5 << 30  # and for all
 
 _READ_BYTES = 512 << 10
 
@@ -126,7 +129,8 @@ def plan_upload(
     action = Action.WRITE if writes else Action.DISCUSS
     grant = RepoGrant(_lasting(actor), found.id, action)
     expires_at = signing.rounded_expiry(now, UPLOAD_LIFETIME)
-    links = _Links(site, grant, expires_at, settings)
+    coming = [w.size_bytes for w in wanted if w.oid not in stored and _refusal(w, settings) is None]
+    links = _Links(site, grant, expires_at, _least_part_bytes(site, settings, coming) if in_parts else None)
     answers = []
     with links.noting_begun(None if payer is None else payer.account_id, now):
         for one in wanted:
@@ -138,11 +142,14 @@ def plan_upload(
                 error = f"the object has {sizes.get(Sha256(one.oid))} bytes, not {one.size_bytes}"
             if error is not None:
                 answers.append(Answered(one, {}, error, 422))
+            elif not links.take(one):
+                too_many = f"this batch takes more than {MAX_LINKS} parts: ask for this object again in a smaller one"
+                answers.append(Answered(one, {}, f"{too_many} (git-lfs: push again)", 422))
             elif full := over.get(one.oid) or room.take(one.size_bytes):
                 why = f" Uploads that were begun and not finished hold {size(held_bytes)} of it, for two days at most."
                 answers.append(Answered(one, {}, full + (why if held_bytes else ""), 507))
             else:
-                answers.append(Answered(one, links.for_upload(one, in_parts=in_parts)))
+                answers.append(Answered(one, links.for_upload(one)))
     return Batch(answers, "multipart" if in_parts else "basic", expires_at)
 
 
@@ -180,11 +187,25 @@ def _refusal(wanted: Wanted, settings: LfsSettings) -> str | None:
     return None
 
 
-class _Links:
-    """Makes the signed links of one batch."""
+def _least_part_bytes(site: Site, settings: LfsSettings, sizes: list[int]) -> int:
+    """Larger than what is set where the parts of a batch would be too many."""
+    least = settings.part_size_bytes
+    if site.blobs.multipart is not None:
+        least = max(least, MIN_STORE_PART_BYTES)
+    enough = -(-sum(sizes) // (MAX_LINKS - MAX_OBJECTS))  # each object may have one part that is not full
+    return max(least, min(enough, MAX_STORE_PART_BYTES))
 
-    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime, settings: LfsSettings) -> None:
-        self._settings, self._site, self._expires_at = settings, site, expires_at
+
+def _part_bytes(wanted: Wanted, least: int) -> int:
+    return max(least, -(-wanted.size_bytes // MAX_PARTS))
+
+
+class _Links:
+    """Makes the signed links of one batch, in parts of ``least_part_bytes`` or more if that is given."""
+
+    def __init__(self, site: Site, grant: RepoGrant, expires_at: datetime, least_part_bytes: int | None) -> None:
+        self._site, self._expires_at = site, expires_at
+        self._least_part_bytes, self._n_left = least_part_bytes, MAX_LINKS
         self._account_id, self._facts = grant.actor.account_id, grant.to_facts()
         self._begun: list[store.OpenUpload] = []
 
@@ -204,18 +225,24 @@ class _Links:
             for one in given_up:
                 lfs_parts.give_up(self._site.blobs, one)
 
-    def for_upload(self, wanted: Wanted, *, in_parts: bool) -> dict[str, Link]:
+    def take(self, wanted: Wanted) -> bool:
+        """Whether the batch may have the links of one more object."""
+        if self._least_part_bytes is not None:
+            count = -(-wanted.size_bytes // _part_bytes(wanted, self._least_part_bytes))
+            if count > self._n_left:
+                return False
+            self._n_left -= count
+        return True
+
+    def for_upload(self, wanted: Wanted) -> dict[str, Link]:
         verify = Link(self._sign("verify", VERIFY, [self._facts, wanted.oid, wanted.size_bytes]))
-        if in_parts and wanted.size_bytes:
-            return {"upload": self._in_parts(wanted), "verify": verify}
+        if self._least_part_bytes is not None and wanted.size_bytes:
+            return {"upload": self._in_parts(wanted, _part_bytes(wanted, self._least_part_bytes)), "verify": verify}
         upload = self._sign("objects", UPLOAD, [self._facts, wanted.oid, wanted.size_bytes])
         return {"upload": Link(upload), "verify": verify}
 
-    def _in_parts(self, wanted: Wanted) -> Link:
-        part_size = max(self._settings.part_size_bytes, -(-wanted.size_bytes // MAX_PARTS))
+    def _in_parts(self, wanted: Wanted, part_size: int) -> Link:
         multipart = self._site.blobs.multipart
-        if multipart is not None:
-            part_size = max(part_size, MIN_STORE_PART_BYTES)
         begun = lfs_parts.begin(self._site.blobs, Sha256(wanted.oid), wanted.size_bytes)
         self._begun.append(begun)
         key = blob_key(begun.sha256, begun.generation)
