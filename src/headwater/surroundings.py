@@ -66,8 +66,13 @@ def require_git() -> None:
 
 
 def check_git() -> Finding:
-    version = _version_of("git", "--version")
     wanted = ".".join(map(str, LEAST_GIT))
+    try:
+        version = _version_of("git", "--version")
+    except _FailedError as exc:
+        return Finding(
+            "git", Verdict.BAD, f"git is installed, but could not be run: {exc}.", "Run it by hand: git --version"
+        )
     if version is None:
         return Finding("git", Verdict.BAD, "git is not installed.", f"Install git {wanted} or later: apt install git")
     text = ".".join(map(str, version))
@@ -77,7 +82,10 @@ def check_git() -> Finding:
 
 
 def check_git_lfs() -> Finding:
-    version = _version_of("git", "lfs", "version")
+    try:
+        version = _version_of("git", "lfs", "version")
+    except _FailedError:  # git's own words for a command that it does not have
+        version = None
     if version is None:
         return Finding(
             "git-lfs",
@@ -171,11 +179,20 @@ def _check_clock(data_dir: Path) -> Finding:
     return Finding("clock", Verdict.GOOD, "The clock has not gone back.")
 
 
+class _FailedError(Exception):
+    """A program is there and did not do its work."""
+
+
 def _version_of(*command: str) -> tuple[int, ...] | None:
+    """None where there is no such program."""
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
+    except FileNotFoundError:
         return None
+    except subprocess.CalledProcessError as exc:
+        raise _FailedError(f"it ended with {exc.returncode} and said {exc.stderr.strip()[-300:]!r}") from exc
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise _FailedError(str(exc)) from exc
     match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
     return tuple(int(part) for part in match.groups() if part is not None) if match else None
 

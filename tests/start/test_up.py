@@ -124,6 +124,15 @@ def test_git_is_asked_for_before_anything_is_started(tmp_path):
     assert "apt install git" in failed.stderr
 
 
+def test_a_git_that_does_not_run_is_told_from_one_that_is_not_there(tmp_path):
+    broken = tmp_path / "git"
+    broken.write_text("#!/bin/sh\necho 'no such library' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    failed = command("up", "--data", str(tmp_path / "D"), "--port", "0", env={"PATH": str(tmp_path)})
+    assert failed.returncode == 1
+    assert "could not be run: it ended with 1 and said 'no such library'" in failed.stderr
+
+
 def test_doctor_names_what_is_wrong_and_how_to_mend_it(live_app, tmp_path):
     healthy = command("doctor", "--data", str(live_app.data), "--json")
     assert orjson.loads(healthy.stdout)["healthy"], healthy.stdout
