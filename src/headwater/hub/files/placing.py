@@ -20,6 +20,7 @@ from headwater.blobs import BlobStore, DigestMismatch, SizeMismatch, blob_key
 from headwater.blobs.folder import refusing_when_full
 from headwater.db import Tx, insert
 from headwater.hub.files import store
+from headwater.hub.files.store import Blob
 from headwater.hub.placing import placing
 from headwater.hub.tables.files import blob
 from headwater.kernel import Actor, RepoId, Sha256, utcnow
@@ -185,17 +186,18 @@ def put_in_place(blobs: BlobStore, temporary: Path, key: str) -> None:
 
 
 def _planned(tx: Tx, sha256: Sha256) -> tuple[int | None, str | None]:
-    """``_planned_generation``, and under which key these bytes belong: one that a row names is healed if they are gone."""
+    """Under which generation the bytes must lie, None when a row already has them in some layout; and under which key.
+
+    The key is there also for plain bytes that a row names, which are healed if they are gone.
+    """
     found = store.find_blobs(tx, [sha256]).get(sha256)
-    generation = _planned_generation(tx, sha256)
+    generation = _next_generation(found)
     if generation is not None:
         return generation, blob_key(sha256, generation)
     return None, blob_key(sha256, found.generation) if found is not None and found.layout == "plain" else None
 
 
-def _planned_generation(tx: Tx, sha256: Sha256) -> int | None:
-    """Under which generation the bytes must lie; None when a row already has them in some layout."""
-    found = store.find_blobs(tx, [sha256]).get(sha256)
+def _next_generation(found: Blob | None) -> int | None:
     if found is None:
         return 0
     return None if found.is_stored else found.generation + 1
@@ -211,7 +213,7 @@ def _record(
     now: datetime,
 ) -> bool:
     """Write row and note; False when the row has moved on since ``generation`` was planned."""
-    if _planned_generation(tx, sha256) not in (generation, None):
+    if _planned(tx, sha256)[0] not in (generation, None):
         return False
     if generation is not None:
         ensure_blob(tx, sha256, size_bytes, layout="plain", xet_hash=None, generation=generation, now=now)
