@@ -15,27 +15,23 @@ from sqlalchemy import func, select
 from headwater.accounts.service import people
 from headwater.blobs import SizeMismatch, blob_key
 from headwater.blobs.s3 import S3Store
-from headwater.hub import collector, quotas
-from headwater.hub.collector.clock import confirm_clock
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.lfs import service, store
 from headwater.hub.lfs.errors import PartsMissing, TooManyOpenUploads
 from headwater.hub.lfs.settings import LfsSettings
-from headwater.hub.models import RepoKind, RepoName
-from headwater.hub.quotas import store as quotas_store
 from headwater.hub.tables.files import open_upload
 from headwater.kernel import SYSTEM, Sha256, utcnow
 from tests import growth
 from tests.blobs.conftest import s3_settings
 from tests.blobs.test_live import begin, keys_of, send
 from tests.conftest import wait_for
+from tests.lfs.batches import GIB, check_room, links_of, plan
 from tests.servers.seaweed import seaweed
 from tests.storage import Storage, make_storage
 from tests.xet.making import Body
 
-MIB, GIB = 1 << 20, 1 << 30
+MIB = 1 << 20
 PART = 5 * MIB
-MODEL, NAME = RepoKind.MODEL, RepoName("ada", "m")
 SMALL_PARTS = {"multipart_from_bytes": 6 * MIB, "part_size_bytes": PART}
 
 
@@ -47,19 +43,6 @@ def storage(tmp_path, place):
     made.repo("ada", "m")
     yield made
     made.site.db.close()
-
-
-def plan(storage: Storage, *files: tuple[str, int], who: str = "ada") -> service.Batch:
-    wanted = [service.Wanted(oid, size) for oid, size in files]
-    transfers = ("basic", "multipart")
-    actor = storage.person(who)
-    return service.plan_upload(storage.site, actor, MODEL, NAME, wanted, transfers=transfers, now=utcnow())
-
-
-def links_of(batch: service.Batch) -> tuple[str, list[str]]:
-    """The link that completes, without its address, and those of the parts."""
-    upload = batch.objects[0].links["upload"]
-    return upload.href.rpartition("/")[2], [upload.header[name] for name in sorted(upload.header) if name.isdigit()]
 
 
 def put(link: str, data: bytes) -> str:
@@ -210,20 +193,7 @@ def test_a_file_that_is_begun_again_gives_up_what_was_begun_first(storage):
 
 
 def test_open_uploads_take_room_each_file_once_until_they_are_given_up(storage):
-    site, ada = storage.site, storage.person("ada")
-    site.db.write(quotas_store.put_limits, ada.account_id, quotas.Limits(max_bytes=8 * GIB))
-    one, two = ("a" * 64, 5 * GIB), ("b" * 64, 5 * GIB)
-    for _ in range(2):
-        assert plan(storage, one).objects[0].error is None
-    refused = plan(storage, two).objects[0]
-    assert (refused.error_status, refused.links) == (507, {})
-    assert "3.221 GB more" in refused.error
-    assert "5.369 GB of it" in refused.error
-    later = utcnow() + collector.run.MULTIPART_GRACE + timedelta(hours=1)
-    site.db.write(confirm_clock, later)
-    collector.collect(site, now=later)
-    assert n_open(storage) == 0
-    assert plan(storage, two).objects[0].error is None
+    check_room(storage, n_open)
 
 
 def test_an_account_has_a_bounded_number_of_open_uploads(storage, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import httpx
 import pytest
@@ -13,24 +12,20 @@ from sqlalchemy import func, select
 
 from headwater.accounts.service import people, tokens
 from headwater.blobs import DigestMismatch
-from headwater.hub import collector, quotas
-from headwater.hub.collector.clock import confirm_clock
 from headwater.hub.lfs import service, store
 from headwater.hub.lfs.errors import PartsMissing, TooManyOpenUploads
 from headwater.hub.lfs.settings import LfsSettings
-from headwater.hub.models import RepoKind, RepoName
-from headwater.hub.quotas import store as quotas_store
 from headwater.hub.tables.files import open_upload
 from headwater.kernel import SYSTEM, utcnow
 from tests import growth
 from tests.conftest import LiveApp
 from tests.growth import only_on_one_machine
+from tests.lfs.batches import check_room, links_of, plan
 from tests.storage import Storage
 from tests.xet.making import Body
 
-MIB, GIB = 1 << 20, 1 << 30
+MIB = 1 << 20
 PART = MIB
-MODEL, NAME = RepoKind.MODEL, RepoName("ada", "m")
 DATA = os.urandom(2 * MIB + 7)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
@@ -43,19 +38,10 @@ def storage(storage: Storage) -> Storage:
     return storage
 
 
-def plan(storage: Storage, *files: tuple[str, int]) -> service.Batch:
-    wanted = [service.Wanted(oid, size) for oid, size in files]
-    transfers = ("basic", "multipart")
-    return service.plan_upload(
-        storage.site, storage.person("ada"), MODEL, NAME, wanted, transfers=transfers, now=utcnow()
-    )
-
-
-def links_of(batch: service.Batch) -> tuple[str, list[str]]:
-    """The link that completes and those of the parts, without their addresses."""
-    upload = batch.objects[0].links["upload"]
-    numbered = [upload.header[name] for name in sorted(upload.header) if name.isdigit()]
-    return upload.href.rpartition("/")[2], [link.rpartition("/")[2] for link in numbered]
+def bare_links_of(batch: service.Batch) -> tuple[str, list[str]]:
+    """All without their addresses."""
+    complete, links = links_of(batch)
+    return complete, [link.rpartition("/")[2] for link in links]
 
 
 def n_open(storage: Storage) -> int:
@@ -72,24 +58,12 @@ def piece(number: int) -> Body:
 @only_on_one_machine  # tests/blobs/test_multipart.py has these for a store
 class TestInTheFolder:
     def test_open_uploads_take_room_each_file_once_until_they_are_given_up(self, storage: Storage) -> None:
-        site, ada = storage.site, storage.person("ada")
-        site.db.write(quotas_store.put_limits, ada.account_id, quotas.Limits(max_bytes=8 * GIB))
-        one, two = ("a" * 64, 5 * GIB), ("b" * 64, 5 * GIB)
-        for _ in range(2):
-            assert plan(storage, one).objects[0].error is None
-        refused = plan(storage, two).objects[0]
-        assert (refused.error_status, refused.links) == (507, {})
-        assert "5.369 GB of it" in (refused.error or "")
-        later = utcnow() + collector.run.MULTIPART_GRACE + timedelta(hours=1)
-        site.db.write(confirm_clock, later)
-        collector.collect(site, now=later)
-        assert n_open(storage) == 0
-        assert plan(storage, two).objects[0].error is None
+        check_room(storage, n_open)
 
     def test_a_file_that_is_begun_again_gives_up_what_was_begun_first(self, storage: Storage) -> None:
-        first = links_of(plan(storage, (DIGEST, len(DATA))))
+        first = bare_links_of(plan(storage, (DIGEST, len(DATA))))
         service.receive_part(storage.site, first[1][0], piece(0))
-        batches = [links_of(plan(storage, (DIGEST, len(DATA)))) for _ in range(2)]
+        batches = [bare_links_of(plan(storage, (DIGEST, len(DATA)))) for _ in range(2)]
         assert n_open(storage) == 2
         with pytest.raises(PartsMissing):
             service.receive_part(storage.site, first[1][1], piece(1))
@@ -110,7 +84,7 @@ class TestInTheFolder:
         assert n_open(storage) == 2  # nothing stays of what was begun for the refused ones
 
     def test_what_is_not_what_was_announced_is_over(self, storage: Storage) -> None:
-        complete, links = links_of(plan(storage, ("c" * 64, len(DATA))))
+        complete, links = bare_links_of(plan(storage, ("c" * 64, len(DATA))))
         etags = [service.receive_part(storage.site, link, piece(n)) for n, link in enumerate(links)]
         parts = [{"partNumber": number, "etag": etag} for number, etag in enumerate(etags, 1)]
         with pytest.raises(DigestMismatch):
