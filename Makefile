@@ -25,7 +25,7 @@ test: ## install what the tests need, and run all of them
 	@$(MAKE) --no-print-directory test-growth
 
 # Stores and protocols once more, on what sites of several hosts are kept in (tests/growth.py).
-GROWTH_TESTS := $(addprefix tests/,ground accounts cards collector community files git huggingface lfs review search xet)
+GROWTH_TESTS := $(addprefix tests/,ground accounts cards collector community files git huggingface lfs review rules search xet)
 
 test-growth: ## the tests of stores and protocols, on PostgreSQL instead of SQLite
 	@tools/setup.sh test

@@ -20,7 +20,7 @@ from headwater.db.database import (
     open_database,
     row_locked,
 )
-from headwater.db.moving import SiteHalfMoved, SiteMoved, SiteMoving
+from headwater.db.moving import SiteHalfMoved, SiteHalfRestored, SiteMoved, SiteMoving
 from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
 from headwater.db.settings import DatabaseSettings
@@ -43,6 +43,7 @@ __all__ = [
     "Prepared",
     "SchemaTooNew",
     "SiteHalfMoved",
+    "SiteHalfRestored",
     "SiteMoved",
     "SiteMoving",
     "TextNotStorable",

@@ -61,7 +61,7 @@ class Tx:
     ``memory``: for snapshots of databases that can tell, at next to no cost, whether anybody has committed.
     """
 
-    __slots__ = ("_after_commit", "_known", "_memory", "_raw", "conn", "dialect", "held", "writable")
+    __slots__ = ("_after_commit", "_at_end", "_known", "_memory", "_raw", "conn", "dialect", "held", "writable")
 
     held: Any  # what the database lets go of at the end
 
@@ -74,6 +74,7 @@ class Tx:
         self.writable = writable
         self._memory = memory
         self._known: dict[Hashable, Any] | None = None
+        self._at_end: list[Callable[[], None]] = []
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -102,6 +103,14 @@ class Tx:
         if made is not None and not is_large and len(known) < Memory.MOST:
             known[key] = made
         return made
+
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Run ``act`` as the last of this transaction, after everything else that is written in it; in the order given."""
+        self._at_end.append(act)
+
+    def run_at_end(self) -> None:
+        for act in self._at_end:
+            act()
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Run ``act`` once this transaction is durable; a failure there is logged and changes nothing."""

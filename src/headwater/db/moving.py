@@ -23,7 +23,7 @@ from sqlalchemy import text
 from headwater.db.database import Database, Tx
 from headwater.kernel import HeadwaterError, Kind
 
-State = Literal["copying", "frozen", "moved", "arriving"]
+State = Literal["copying", "frozen", "moved", "arriving", "restoring"]
 
 FREEZE_S = 30.0  # writes go on so long after a migration that held them has died
 RETRY_AFTER_S = 5
@@ -70,6 +70,17 @@ class SiteHalfMoved(HeadwaterError):
         super().__init__(
             "This database holds a site that has not arrived in full: its move from another place has not ended. Run the "
             "same `headwater migrate-site` command again, which goes on where it was, or start the site at its former place."
+        )
+
+
+class SiteHalfRestored(HeadwaterError):
+    code = "site_half_restored"
+    kind = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This place holds a site that has not been restored in full. Run the same `headwater restore` command again, "
+            "which goes on where it was."
         )
 
 

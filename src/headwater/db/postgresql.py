@@ -423,6 +423,7 @@ class PostgresqlDatabase(Database):
             refuse_or_thaw_postgresql(link.raw)
         tx = Tx(link.conn, link.raw, "postgresql", writable=True)
         value = act(tx)
+        tx.run_at_end()
         try:
             link.commit()
         except psycopg.OperationalError as exc:

@@ -78,6 +78,23 @@ def upgrade_schema(connection: Connection, folder: Path = MIGRATIONS) -> None:
     _mark(connection, max(_declared_break(folder, version) for version in known if found is None or version > found))
 
 
+def read_reach(connection: Connection) -> tuple[str | None, str | None]:
+    """The version a database is at, and the oldest whose code may run on it: what ``require_known`` asks for elsewhere."""
+    found = current_version(connection)
+    return found, None if found is None else _breaks_before(connection)
+
+
+def require_known(found: str | None, breaks_before: str | None, folder: Path = MIGRATIONS) -> None:
+    """That this release can work on a database of which no more is known than ``read_reach`` told.
+
+    Raises:
+        SchemaTooNew
+    """
+    last = versions(folder)[-1]
+    if found is not None and found > last and (breaks_before or found) > last:
+        raise SchemaTooNew(found)
+
+
 def _breaks_before(connection: Connection) -> str:
     found: str = connection.execute(text("select max(breaks_before) from schema_reach")).scalar_one()
     return found

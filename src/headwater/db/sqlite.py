@@ -201,6 +201,7 @@ class SqliteDatabase(Database):
         with self._committing() as writing:
             tx = Tx(writing.conn, writing.raw, "sqlite", writable=True)
             value = act(tx, *args, **kwargs)
+            tx.run_at_end()
         metrics.BATCH.observe_alone(1)  # as in a batch: whoever writes has the turn
         return tx, value
 
@@ -214,6 +215,7 @@ class SqliteDatabase(Database):
                     _run(writing.raw, "SAVEPOINT act")
                     try:
                         value = act.run(tx)
+                        tx.run_at_end()
                     except BaseException as exc:
                         if not writing.raw.in_transaction:  # SQLite has given up the whole of it: the disk is full
                             raise

@@ -51,8 +51,11 @@ def record(
     now: datetime,
     private: bool = False,
     repo_id: int | None = None,
-) -> EntryId:
-    """Append one entry; call it last in the act's transaction.
+) -> None:
+    """Append one entry, as the last that the act's transaction writes, whenever in it this is called.
+
+    Entries of one act stand in the order of the calls. The last, so that the time between an entry's number and its commit,
+    for which the sequencer would have to wait, holds no work of the act's.
 
     Args:
         kind: ``noun.past_participle``, a constant: ``ref.moved``, ``repository.created``.
@@ -72,11 +75,15 @@ def record(
         "leaf": leaf.decode(),
         "created_at": now,
     }
+    secret = {"salt": salt, "names": names} if private else None
+    tx.at_end(lambda: _insert(tx, values, secret))
+
+
+def _insert(tx: Tx, values: dict[str, Any], secret: dict[str, Any] | None) -> None:
     entry_id = tx.execute(_INSERT_ENTRY, values).scalar_one()
-    if private:
-        tx.execute(_INSERT_SECRET, {"entry_id": entry_id, "salt": salt, "names": names})
+    if secret is not None:
+        tx.execute(_INSERT_SECRET, {"entry_id": entry_id, **secret})
     tx.execute(_INSERT_PENDING, {"entry_id": entry_id})
-    return EntryId(entry_id)
 
 
 def canonical(value: Any) -> bytes:
