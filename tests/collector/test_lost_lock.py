@@ -1,4 +1,4 @@
-"""A collector whose lock is lost removes nothing more: another, or a backup, may rely on what is still there."""
+"""Whoever has lost a lock does nothing more that relies on it: a collector removes nothing, an upload names nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from sqlalchemy import select, text
 from headwater.db import Database, DatabaseAway, Tx, open_database, row_locked
 from headwater.hub import collector, files
 from headwater.hub.tables.files import blob
+from headwater.hub.xet import ingest
+from headwater.hub.xet import store as xet_store
 from headwater.kernel import Sha256, utcnow
 from tests.conftest import wait_for
 from tests.servers.postgres import cluster
 from tests.storage import Storage, make_storage
+from tests.xet.making import Body, MadeXorb, grant_of
 
 NOW = utcnow()
 DAY = timedelta(days=1)
@@ -30,6 +33,7 @@ DIGEST = Sha256(hashlib.sha256(DATA).hexdigest())
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Storage]:
     """On PostgreSQL in either mode: a folder's lock goes with its process alone."""
+    cluster().sql("drop database if exists lost_lock with (force)")
     cluster().sql("create database lost_lock")
     db = open_database(Path(), cluster().url_of("lost_lock"))
     db.ensure_schema()
@@ -50,8 +54,7 @@ def test_a_collector_without_its_lock_removes_nothing(storage: Storage) -> None:
         assert locked.wait(30)
         running = pool.submit(collector.collect, storage.site, now=NOW + 10 * DAY)
         wait_for(lambda: waits_for_rows(db), what="a collector that waits for the rows it would doom")
-        assert cluster().sql(END_LOCKS, "lost_lock") == [(True,)]
-        wait_for(lambda: cluster().sql(LOCKS, "lost_lock") == [(0,)], what="the end of the lock")
+        lose_lock("collector")
         let_go.set()
         locking.result(30)
         with pytest.raises(DatabaseAway):
@@ -63,10 +66,44 @@ def test_a_collector_without_its_lock_removes_nothing(storage: Storage) -> None:
     assert not [key for key in storage.files_left() if DIGEST in key]
 
 
-_NAMED = f"""from pg_locks where locktype = 'advisory' and granted
-    and (classid::bigint << 32) | objid::bigint = {int.from_bytes(hashlib.blake2b(b"headwater:held-collector", digest_size=8).digest(), "big", signed=True)}"""
-END_LOCKS = f"select pg_terminate_backend(pid) {_NAMED}"
-LOCKS = f"select count(*) {_NAMED}"
+def lose_lock(name: str) -> None:
+    """End the connection that holds a named lock, as a fault of the network does."""
+    digest = hashlib.blake2b(f"headwater:held-{name}".encode(), digest_size=8).digest()
+    named = f"""from pg_locks where locktype = 'advisory' and granted
+        and (classid::bigint << 32) | objid::bigint = {int.from_bytes(digest, "big", signed=True)}"""
+    assert cluster().sql(f"select pg_terminate_backend(pid) {named}", "lost_lock") == [(True,)]
+    wait_for(lambda: cluster().sql(f"select count(*) {named}", "lost_lock") == [(0,)], what="the end of the lock")
+
+
+@pytest.mark.parametrize("way", ["file", "xorb"])
+def test_an_upload_without_its_lock_gets_no_row(storage: Storage, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A sweep for orphans may run from the moment on at which the lock is gone, and what it looks at has no row yet."""
+    db, ada, repo, blobs = storage.site.db, storage.person("ada"), storage.repo("ada", "m"), storage.site.blobs
+    made, lost = MadeXorb([DATA]), []
+    exists = blobs.exists
+
+    def lost_at_the_last_look(key: str) -> bool:
+        found = exists(key)
+        if not lost:
+            lost.append(key)
+            lose_lock("placing")
+        return found
+
+    def send() -> None:
+        if way == "file":
+            files.store_plain(storage.site, ada, repo, DATA)
+        else:
+            ingest.accept_xorb(storage.site, grant_of(storage, "ada", repo), made.name, Body(made.body))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "exists", lost_at_the_last_look)
+        with pytest.raises(DatabaseAway):
+            send()
+    assert lost
+    assert db.read(files.blob_sizes, [DIGEST]) == {}
+    assert db.read(xet_store.find_xorbs, [made.name]) == {}
+    send()
+    assert db.read(files.blob_sizes, [DIGEST]) or db.read(xet_store.find_xorbs, [made.name])
 
 
 @row_locked

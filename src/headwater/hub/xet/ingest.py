@@ -79,9 +79,10 @@ def _place(site: Site, grant: CasGrant, name: XetHash, index: XorbIndex, payload
         if present is None or not present.is_stored:
             placing.put_in_place(site.blobs, index_file, index_key(key))
             placing.put_in_place(site.blobs, payload, key)
-        with placing_lock(site.db):
+        with placing_lock(site.db) as held:
             if not site.blobs.exists(key) or not site.blobs.exists(index_key(key)):
                 continue  # they lay there as orphans, and a sweep came between
+            held.check()
             is_new = site.db.write(_record_xorb, grant, name, index, generation)
             if is_new is not None:
                 return is_new
@@ -272,8 +273,8 @@ def finish_shard(site: Site, grant: CasGrant, shard: CheckedShard, progress: Cal
             raise BadShard(f"the file {file.xet_hash} has sha256 {digest}, not {file.claimed} as claimed")
         digests[file.xet_hash] = digest
         sizes[digest] = file.size_bytes
-    with placing_lock(site.db):
-        return site.db.write(_record_shard, grant, shard, digests)
+    # Without ``hub.placing``: it names no object that has no row, and looks at the rows of its xorbs again.
+    return site.db.write(_record_shard, grant, shard, digests)
 
 
 def _sha256_of(
