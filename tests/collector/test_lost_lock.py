@@ -79,6 +79,8 @@ def lose_lock(name: str) -> None:
 def test_an_upload_without_its_lock_gets_no_row(storage: Storage, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """A sweep for orphans may run from the moment on at which the lock is gone, and what it looks at has no row yet."""
     db, ada, repo, blobs = storage.site.db, storage.person("ada"), storage.repo("ada", "m"), storage.site.blobs
+    if way == "xorb" and blobs.is_remote:
+        pytest.skip("every upload has a key of its own there, which no sweep looks at for a day")
     made, lost = MadeXorb([DATA]), []
     exists = blobs.exists
 
