@@ -182,7 +182,7 @@ def test_an_object_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeyp
     fsync, replace = os.fsync, os.replace
 
     def synced(fd: int) -> None:
-        done.append(("sync", os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), blobs.root)))
+        done.append(("sync", os.path.relpath(Path(f"/proc/self/fd/{fd}").readlink(), blobs.root)))
         fsync(fd)
 
     def renamed(source: Path, target: Path) -> None:

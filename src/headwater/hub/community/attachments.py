@@ -23,8 +23,6 @@ from headwater.hub.community.models import Event
 from headwater.hub.community.settings import AttachmentSettings
 from headwater.hub.community.store import attachments as store
 from headwater.hub.community.store.attachments import Attachment
-from headwater.hub.files.placing import place_noted
-from headwater.hub.files.store import find_blobs
 from headwater.kernel import AccountId, Actor, RepoId, Sha256, utcnow
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ def keep(site: Site, actor: Actor, path: Path, sha256: Sha256, size_bytes: int) 
     if image.n_pixels > MAX_PIXELS:
         raise ImageTooLarge(most, f"{image.width} × {image.height} pixels")
     made = Attachment(secrets.token_hex(16), account_id, sha256, image.media_type, size_bytes, now)
-    place_noted(site, path, found=sha256, total=size_bytes, note=lambda tx: _insert(tx, made), now=now)
+    files.place_noted(site, path, found=sha256, total=size_bytes, note=lambda tx: _insert(tx, made), now=now)
     return made
 
 
@@ -119,8 +117,7 @@ def open_attachment(site: Site, actor: Actor, name: str) -> tuple[Attachment, By
         is_public = store.find_most_open(tx, actor, found.id)
         if is_public is None and (found.account_id != actor.account_id or store.is_used(tx, found.id)):
             raise AttachmentNotFound
-        stored = find_blobs(tx, [found.sha256])[found.sha256]
-        return found, files.source_of(tx, site.blobs, stored), bool(is_public)
+        return found, files.open_stored(tx, site.blobs, found.sha256), bool(is_public)
 
 
 def check_pictures(body: str) -> list[str]:

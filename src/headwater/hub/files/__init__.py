@@ -5,7 +5,7 @@ The two layouts (one plain file; terms of xorbs) look the same to every reader: 
 
 from headwater.hub.files.copies import note_read
 from headwater.hub.files.errors import BadDigest, DeclaredSizeDiffers, LargeFileNotFound
-from headwater.hub.files.placing import place_plain, store_plain, write_hashed
+from headwater.hub.files.placing import place_noted, place_plain, store_plain, write_hashed
 from headwater.hub.files.service import (
     RepoFile,
     blob_sizes,
@@ -18,6 +18,7 @@ from headwater.hub.files.service import (
     has_right,
     is_brief,
     open_file,
+    open_stored,
     parse_sha256,
     repo_lfs_files,
     repo_stored_bytes,
@@ -42,8 +43,10 @@ __all__ = [
     "is_brief",
     "note_read",
     "open_file",
+    "open_stored",
     "parse_sha256",
     "payload_key",
+    "place_noted",
     "place_plain",
     "repo_lfs_files",
     "repo_stored_bytes",

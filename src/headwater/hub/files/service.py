@@ -195,6 +195,18 @@ def source_of(tx: Tx, blobs: BlobStore, found: Blob) -> ByteSource:
     return XetSource(terms, blobs, {name: payload_key(name, n) for name, n in generations.items()})
 
 
+def open_stored(tx: Tx, blobs: BlobStore, sha256: Sha256) -> ByteSource:
+    """The bytes of a digest that a row of the caller's own keeps, and to which it has settled the right.
+
+    Raises:
+        LargeFileNotFound: they are not here.
+    """
+    found = store.find_blobs(tx, [sha256]).get(sha256)
+    if found is None or not found.is_stored:
+        raise LargeFileNotFound(sha256)
+    return source_of(tx, blobs, found)
+
+
 def is_brief(source: ByteSource) -> bool:
     """Whether it says in few words where bytes lie, so that many such can be remembered."""
     if isinstance(source, XetSource):
