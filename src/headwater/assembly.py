@@ -15,6 +15,7 @@ from headwater.db import (
     Database,
     DatabaseSettings,
     SiteHalfMoved,
+    SiteHalfRestored,
     SiteMoved,
     SiteMoving,
     open_database,
@@ -78,7 +79,7 @@ def _require_arrived(db: Database, here: str) -> None:
 
     Raises:
         SiteMoving: from PostgreSQL, whose sites stand still meanwhile.
-        SiteHalfMoved, SiteMoved
+        SiteHalfMoved, SiteHalfRestored, SiteMoved
     """
     move = db.read(find_move)
     if move is None or move.state in ("copying", "frozen"):
@@ -87,6 +88,8 @@ def _require_arrived(db: Database, here: str) -> None:
         return
     if move.state == "arriving":
         raise SiteHalfMoved
+    if move.state == "restoring":
+        raise SiteHalfRestored
     if move.to_database is None and move.to_blobs == here:
         settle(db)  # it is started for the first time with its objects at their new place
         return
@@ -94,8 +97,11 @@ def _require_arrived(db: Database, here: str) -> None:
     raise SiteMoved(f" to {move.target} (set {mend})")
 
 
-def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
+def prepare_data(data_dir: Path, settings: Settings | None = None, *, is_restoring: bool = False) -> None:
     """Make the data folder, its secret and its schema, or bring them up to date; safe to repeat and to race.
+
+    Args:
+        is_restoring: it is the restore itself that asks, which knows that the site is not whole.
 
     Raises:
         SchemaTooNew: a later release has written this site.
@@ -103,14 +109,15 @@ def prepare_data(data_dir: Path, settings: Settings | None = None) -> None:
         DatabaseAway, DatabaseRefused, DatabaseUnfit: it is kept in PostgreSQL, and that cannot be used.
         StoreRefused, StoreDriverMissing: its objects lie in a store, and that cannot be used.
         StoreOfAnotherSite: that store has another site's objects.
-        SiteMoving, SiteHalfMoved, SiteMoved: it is on its way from here, or here, or has gone elsewhere.
+        SiteMoving, SiteHalfMoved, SiteHalfRestored, SiteMoved: it is on its way from here, or here, or has gone elsewhere.
     """
     settings = settings or Settings()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     db, blobs = database_of(data_dir, settings), blobs_of(data_dir, settings)
     try:
         db.ensure_schema()
-        _require_arrived(db, blobs_place(data_dir, settings))
+        if not is_restoring:
+            _require_arrived(db, blobs_place(data_dir, settings))
         require_same_clock(db)
         identity = db.read(accounts.find_identity)
         if identity is None:

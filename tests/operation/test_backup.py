@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import orjson
 import pytest
 from huggingface_hub import snapshot_download
 
+from headwater.db.copying import SqliteSide
+from headwater.hub.backup import folder_locked
+from headwater.hub.moving.site import declared_tables
 from tests import growth
 from tests.clients import run_client
-from tests.conftest import LiveApp, clean_env
-from tests.moving.test_migrate import send_again, send_whole
+from tests.conftest import LiveApp, clean_env, wait_for
+from tests.moving.test_migrate import send_again, send_whole, up_refused
 
 
 def command(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -182,3 +187,94 @@ def test_only_so_many_snapshots_are_kept_and_no_object_that_none_names(kept, tmp
     assert [path.name for path in (backups / "snapshots").iterdir()] == [made["snapshot"]]
     assert not stray.exists()
     assert command("restore", f"--from={backups}", f"--data={tmp_path / 'new'}").returncode == 0
+
+
+def refused(*arguments: str) -> str:
+    said = command(*arguments, "--json")
+    assert said.returncode == 1, said.stdout + said.stderr
+    code: str = orjson.loads(said.stderr)["code"]
+    return code
+
+
+def test_a_restore_that_was_killed_starts_no_server_and_is_taken_up_again(kept, tmp_path):
+    new = tmp_path / "new"
+    arguments = [sys.executable, "-m", "headwater", "restore", f"--from={kept['backups']}", f"--data={new}", "--json"]
+    with subprocess.Popen(arguments, env=clean_env(), stdout=subprocess.DEVNULL) as running:
+        # The epoch is raised only after the database is in its place.
+        wait_for((new / "headwater.db").exists, timeout_s=60, what="the database")
+        running.kill()
+    assert running.returncode == -9
+    assert up_refused(new, {}) == "site_half_restored"
+    again = command(*arguments[3:])
+    assert again.returncode == 0, again.stderr
+    with closing(sqlite3.connect(new / "headwater.db")) as db:
+        assert db.execute("select count(*) from sqlite_master where name like 'site_move%'").fetchone() == (0,)
+        assert orjson.loads(again.stdout)["epoch"] > 0
+    assert refused(*arguments[3:-1]) == "site_not_empty"
+
+
+def test_a_backup_that_was_made_in_the_middle_of_a_move_becomes_a_site_that_does_not_move(kept, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(kept["data"], data)
+    side = SqliteSide(data / "headwater.db")
+    side.note_move({"one": 1, "state": "copying", "target": "elsewhere", "site": "x"})
+    side.watch(declared_tables())
+    side.freeze()
+    side.close()
+    with closing(sqlite3.connect(data / "headwater.db")) as db, db:
+        db.execute("update site_move set frozen_until = 0")  # whoever moved it has died
+    made = command("backup", f"--to={tmp_path / 'backups'}", f"--data={data}")
+    assert made.returncode == 0, made.stderr
+    said = command("restore", f"--from={tmp_path / 'backups'}", f"--data={tmp_path / 'new'}")
+    assert said.returncode == 0, said.stderr
+    with closing(sqlite3.connect(tmp_path / "new" / "headwater.db")) as db:
+        assert db.execute("select count(*) from sqlite_master where name like 'site_move%'").fetchone() == (0,)
+        assert db.execute("pragma user_version").fetchone() == (0,)
+
+
+def test_a_folder_of_backups_is_one_sites_and_one_backups_at_a_time(kept, tmp_path):
+    backups = tmp_path / "backups"
+    shutil.copytree(kept["backups"], backups)
+    before = sorted(path.name for path in (backups / "snapshots").iterdir())
+    # A wrong --data would make a new, empty site there, and its snapshots push the good ones out.
+    assert refused("backup", f"--to={backups}", f"--data={tmp_path / 'wrong'}") == "nothing_to_back_up"
+    assert not (tmp_path / "wrong" / "headwater.db").exists()
+    other = LiveApp(tmp_path / "other", options={"workers": 1})
+    other.stop()
+    assert refused("backup", f"--to={backups}", f"--data={other.data}", "--keep=1") == "backup_of_another_site"
+    with folder_locked(backups, exclusive=True):
+        assert refused("backup", f"--to={backups}", f"--data={kept['data']}") == "backup_busy"
+        assert refused("restore", f"--from={backups}", f"--data={tmp_path / 'new'}") == "backup_busy"
+    assert sorted(path.name for path in (backups / "snapshots").iterdir()) == before
+
+
+def test_what_a_killed_backup_left_goes_and_the_clock_decides_nothing(kept, tmp_path):
+    backups = tmp_path / "backups"
+    shutil.copytree(kept["backups"], backups)
+    (backups / "objects").chmod(0o755)
+    snapshots = backups / "snapshots"
+    first = min(snapshots.iterdir())
+    first.rename(snapshots / "29990101T000000000000Z")  # made while the clock was wrong
+    half = snapshots / "20200101T000000000000Z"
+    half.mkdir()
+    (half / "database").write_bytes(b"half")
+    (backups / "objects" / "xet" / "x.part").write_bytes(b"half")
+    made = command("backup", f"--to={backups}", f"--data={kept['data']}", "--keep=2", "--json")
+    assert made.returncode == 0, made.stderr
+    left = {path.name for path in snapshots.iterdir()}
+    assert left == {orjson.loads(made.stdout)["snapshot"], "29990101T000000000000Z"}
+    assert not list(backups.rglob("*.part"))
+    assert (backups / "objects").stat().st_mode & 0o077 == 0  # private repositories are in there
+
+
+def test_a_snapshot_of_a_later_release_is_refused_before_anything_is_written(kept, tmp_path):
+    backups = tmp_path / "backups"
+    shutil.copytree(kept["backups"], backups)
+    for manifest in backups.glob("snapshots/*/backup.json"):
+        facts = orjson.loads(manifest.read_bytes())
+        assert facts["schema"]
+        told = {**facts, "schema": "9999", "breaks_before": "9999", "said_by_a_later_release": 1}
+        manifest.write_bytes(orjson.dumps(told))
+    assert refused("restore", f"--from={backups}", f"--data={tmp_path / 'new'}") == "schema_too_new"
+    assert not list((tmp_path / "new").rglob("sha256/*"))
+    assert not (tmp_path / "new" / "headwater.db").exists()

@@ -15,11 +15,15 @@ from huggingface_hub import snapshot_download
 
 from headwater.assembly import blobs_of
 from headwater.blobs.settings import BlobSettings
+from headwater.cli.open import open_site
 from headwater.config import read_settings
+from headwater.db import DatabaseAway, DatabaseSettings
+from headwater.hub.backup import make_backup
 from tests.clients import run_client
 from tests.community.test_attachments import picture, post
 from tests.conftest import LiveApp
 from tests.growth import only_on_one_machine
+from tests.moving.test_migrate import up_refused
 from tests.operation.test_backup import UPLOAD, command, digests
 from tests.servers.postgres import PASSWORD, cluster
 from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
@@ -131,6 +135,51 @@ def taken_by_another(folder: Path, taken: Path) -> Path:
     folder.mkdir()
     shutil.copy(taken / "headwater.toml", folder)
     return folder
+
+
+def test_objects_that_a_site_uses_are_not_given_to_a_second_one_of_the_same_name(kept, tmp_path):
+    bucket = read_settings(kept["data"], environ={}).of(BlobSettings).blobs.split("/")[2]
+    new = new_place(tmp_path / "new", "of_one_bucket", bucket=bucket)
+    said = restore(kept, new)
+    assert (said.returncode, orjson.loads(said.stderr)["code"]) == (1, "store_not_empty")
+    assert "--take-over-objects" in said.stderr
+    # A role that holds a right there, and is not where it is restored, is no hindrance.
+    cluster().sql("create role reads_figures")
+    cluster().sql("grant select on repository to reads_figures", "backed_up")
+    made = command("backup", f"--to={tmp_path / 'backups'}", f"--data={kept['data']}")
+    assert made.returncode == 0, made.stderr
+    cluster().sql("revoke all on repository from reads_figures", "backed_up")
+    cluster().sql("drop role reads_figures")
+    # Killed before it was whole: its mark is there. Whoever starts a server now makes its tables.
+    cluster().sql(
+        "create table site_move (one integer primary key, state text not null, target text not null, to_blobs text, "
+        "to_database text, frozen_until double precision, site text not null)",
+        "of_one_bucket",
+    )
+    cluster().sql("insert into site_move values (1, 'restoring', 'x', null, null, null, 'x')", "of_one_bucket")
+    assert up_refused(new, {}) == "site_half_restored"
+    said = restore({**kept, "backups": tmp_path / "backups"}, new)
+    assert said.returncode == 0, said.stderr
+    assert cluster().sql("select to_regclass('site_move')", "of_one_bucket") == [(None,)]
+
+
+def test_a_backup_whose_hold_on_the_collector_broke_is_none(kept, tmp_path):
+    """As when PostgreSQL was restarted meanwhile: the collector may have removed what the snapshot names."""
+    site = open_site(kept["data"])
+
+    def cut(_: int) -> Any:
+        cluster().sql(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()"
+        )
+        return lambda _: None
+
+    try:
+        url = site.settings.of(DatabaseSettings).url
+        with pytest.raises(DatabaseAway):
+            make_backup(site, tmp_path / "backups", database_url=url, keep=1, progress=cut)
+    finally:
+        site.close()
+    assert not list((tmp_path / "backups").glob("snapshots/*"))
 
 
 def test_a_backup_of_the_other_kind_of_database_is_refused(kept, tmp_path):

@@ -11,25 +11,40 @@ While it is made the collector rests (storage rules, 9), so nothing that the sna
 """
 
 from headwater.hub.backup.folder import (
+    BackupBusy,
     BackupDamaged,
     BackupIncomplete,
+    BackupOfAnotherSite,
     DatabaseToolFailed,
     DatabaseToolMissing,
     Manifest,
     NoBackup,
     NotEmpty,
+    NothingToBackUp,
+    StoreNotEmpty,
+    folder_locked,
 )
 from headwater.hub.backup.making import make_backup
-from headwater.hub.backup.restoring import note_restored, restore_database, restore_objects, verify_named
+from headwater.hub.backup.restoring import (
+    note_restored,
+    restore_database,
+    restore_objects,
+    verify_named,
+)
 
 __all__ = [
+    "BackupBusy",
     "BackupDamaged",
     "BackupIncomplete",
+    "BackupOfAnotherSite",
     "DatabaseToolFailed",
     "DatabaseToolMissing",
     "Manifest",
     "NoBackup",
     "NotEmpty",
+    "NothingToBackUp",
+    "StoreNotEmpty",
+    "folder_locked",
     "make_backup",
     "note_restored",
     "restore_database",

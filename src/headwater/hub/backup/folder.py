@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import orjson
@@ -57,6 +59,47 @@ class NotEmpty(HeadwaterError):
         )
 
 
+class StoreNotEmpty(HeadwaterError):
+    code = "store_not_empty"
+    kind = Kind.CONFLICT
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} already holds this very site's objects. Two sites on them would remove what the other has stored since: "
+            "name an empty bucket or prefix. Only if the database of that site is lost for good, and no host uses these "
+            "objects any more, go on with --take-over-objects."
+        )
+
+
+class BackupOfAnotherSite(HeadwaterError):
+    code = "backup_of_another_site"
+    kind = Kind.CONFLICT
+
+    def __init__(self, folder: Path, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"{folder} keeps the backups of another site ({theirs}; this one is {ours}), which new snapshots would push out. "
+            "Give each site a folder of its own, and look whether --data names the right one. Nothing was changed."
+        )
+
+
+class BackupBusy(HeadwaterError):
+    code = "backup_busy"
+    kind = Kind.CONFLICT
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"A backup into {folder}, or a restore from it, is under way. Try again when it has ended.")
+
+
+class NothingToBackUp(HeadwaterError):
+    code = "nothing_to_back_up"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} holds no site. Look whether --data and HEADWATER_DATABASE_URL are those of the server."
+        )
+
+
 class DatabaseToolMissing(HeadwaterError):
     code = "database_tool_missing"
     kind = Kind.UNAVAILABLE
@@ -89,6 +132,8 @@ class Manifest:
     n_objects: int
     object_bytes: int
     site_id: str | None = None
+    schema: str | None = None  # the version its database is at
+    breaks_before: str | None = None  # the oldest schema whose code may run on that
 
     def write(self, snapshot: Path) -> None:
         temporary = snapshot / "backup.json.new"
@@ -108,9 +153,36 @@ class Manifest:
             facts = orjson.loads((snapshot / "backup.json").read_bytes())
             if facts["format"] != FORMAT:
                 raise BackupDamaged(f"{snapshot.name} has format {facts['format']!r}, this release reads {FORMAT}")
-            return cls(**facts)
+            return cls(**{name: value for name, value in facts.items() if name in _KNOWN})
         except (ValueError, KeyError, TypeError) as exc:
             raise BackupDamaged(f"backup.json of {snapshot.name} cannot be read") from exc
+
+
+_KNOWN = {field.name for field in fields(Manifest)}  # a later release may say more
+
+
+@contextmanager
+def folder_locked(folder: Path, *, exclusive: bool) -> Iterator[None]:
+    """One backup at a time is made into a folder, and none while somebody restores from it.
+
+    Raises:
+        BackupBusy
+    """
+    try:
+        fd = os.open(folder / "lock", (os.O_RDWR | os.O_CREAT if exclusive else os.O_RDONLY) | os.O_CLOEXEC, 0o600)
+    except OSError:
+        if exclusive:
+            raise
+        yield  # a copy, or one that cannot be read by whoever restores: nobody makes a backup into that
+        return
+    try:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupBusy(folder) from None
+        yield
+    finally:
+        os.close(fd)
 
 
 def list_snapshots(folder: Path) -> list[Path]:

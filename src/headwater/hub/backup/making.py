@@ -14,14 +14,18 @@ from urllib.parse import unquote, urlsplit
 from headwater import __version__, accounts, ledger
 from headwater.blobs import BlobStore
 from headwater.db import Tx
+from headwater.db.schema import read_reach
 from headwater.hub.backup import names
 from headwater.hub.backup.folder import (
     FORMAT,
+    BackupDamaged,
     BackupIncomplete,
+    BackupOfAnotherSite,
     DatabaseToolFailed,
     DatabaseToolMissing,
     Manifest,
     claimed_sha256,
+    folder_locked,
     hash_file,
     list_snapshots,
     read_objects,
@@ -31,6 +35,8 @@ from headwater.kernel import SYSTEM, from_iso, to_iso, utcnow
 from headwater.web.site import Site
 
 COLLECTOR_LOCKS = ("collector", "pack-collector")
+
+BARE = ("--no-owner", "--no-privileges")  # the roles of this server may not be there where it is restored
 
 Progress = Callable[[float], None]
 
@@ -47,22 +53,39 @@ def make_backup(
 
     Raises:
         BackupIncomplete: the site's store lacks what its database names.
+        BackupBusy, BackupOfAnotherSite: of the folder.
         DatabaseToolMissing, DatabaseToolFailed: of PostgreSQL.
     """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in ("snapshots", "objects"):  # private repositories are in there, whatever the folder's own mode is
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name).chmod(0o700)
+    with folder_locked(folder, exclusive=True):
+        snapshot, manifest = _make(site, folder, database_url, progress)
+        site.db.write(_note_made, manifest)
+        _forget_old(folder, snapshot, keep)
+    return snapshot, manifest
+
+
+def _make(
+    site: Site, folder: Path, database_url: str | None, progress: Callable[[int], Progress] | None
+) -> tuple[Path, Manifest]:
     started = utcnow()
+    identity = site.db.read(accounts.find_identity)
+    _require_own(folder, None if identity is None else identity.id)
     snapshot = folder / "snapshots" / started.strftime("%Y%m%dT%H%M%S%fZ")
-    snapshot.mkdir(parents=True, mode=0o700)
-    (folder / "objects").mkdir(exist_ok=True)
+    snapshot.mkdir(mode=0o700)
     try:
         with contextlib.ExitStack() as holds:
-            for name in COLLECTOR_LOCKS:
-                holds.enter_context(site.db.holding(name, exclusive=True))
+            locks = [holds.enter_context(site.db.holding(name, exclusive=True)) for name in COLLECTOR_LOCKS]
             database = snapshot / "database"
             _dump(site, database, database_url)
             # Read after the dump: nothing that it names is removed meanwhile, so this is all of it and perhaps more.
             named = site.db.read(names.list_named)
             copied = _copy_all(site.blobs, named, folder / "objects", progress)
-        identity = site.db.read(accounts.find_identity)
+            for lock in locks:
+                lock.check()
+        schema, breaks_before = site.db.read(lambda tx: read_reach(tx.conn))
         _write_secret(site, snapshot)
         (snapshot / "objects.txt").write_text("".join(f"{key}\t{size}\n" for key, size in sorted(copied.items())))
         manifest = Manifest(
@@ -75,6 +98,8 @@ def make_backup(
             n_objects=len(copied),
             object_bytes=sum(copied.values()),
             site_id=None if identity is None else identity.id,
+            schema=schema,
+            breaks_before=breaks_before,
         )
         _sync([database, snapshot / "objects.txt", snapshot])
         manifest.write(snapshot)
@@ -82,9 +107,21 @@ def make_backup(
     except BaseException:
         shutil.rmtree(snapshot, ignore_errors=True)
         raise
-    site.db.write(_note_made, manifest)
-    _forget_old(folder, keep)
     return snapshot, manifest
+
+
+def _require_own(folder: Path, site_id: str | None) -> None:
+    """That the folder keeps no other site's snapshots: --keep would end them, one by one.
+
+    Raises:
+        BackupOfAnotherSite
+    """
+    for snapshot in reversed(list_snapshots(folder)):
+        with contextlib.suppress(BackupDamaged):
+            theirs = Manifest.read(snapshot).site_id
+            if theirs is not None and theirs != site_id:
+                raise BackupOfAnotherSite(folder, theirs, str(site_id))
+            return
 
 
 def _note_made(tx: Tx, manifest: Manifest) -> None:
@@ -96,7 +133,7 @@ def _note_made(tx: Tx, manifest: Manifest) -> None:
 def _dump(site: Site, target: Path, database_url: str | None) -> None:
     """One consistent state. ``VACUUM INTO`` reads in one transaction; the stepped backup call would begin anew at each write."""
     if database_url is not None:
-        run_tool("pg_dump", database_url, ["--format=custom", "--no-owner", f"--file={target}"])
+        run_tool("pg_dump", database_url, ["--format=custom", *BARE, "--exclude-table=site_move", f"--file={target}"])
         return
     with contextlib.closing(sqlite3.connect(site.data_dir / "headwater.db", timeout=60)) as db:
         db.execute("VACUUM INTO ?", (str(target),))
@@ -177,14 +214,14 @@ def _write_secret(site: Site, snapshot: Path) -> None:
         (snapshot / "secret").write_bytes(path.read_bytes())
 
 
-def _forget_old(folder: Path, keep: int) -> None:
-    snapshots = list_snapshots(folder)
-    kept, old = snapshots[-keep:], snapshots[:-keep]
-    if not old:
-        return
-    for snapshot in old:
-        (snapshot / "backup.json").unlink()  # first: half a snapshot must not look whole
-        shutil.rmtree(snapshot)
+def _forget_old(folder: Path, made: Path, keep: int) -> None:
+    """What this one pushes out, and what others left that were killed. ``made`` stays, whatever the clock says of its age."""
+    whole = list_snapshots(folder)
+    kept = [made, *[one for one in reversed(whole) if one != made][: keep - 1]]
+    for snapshot in (folder / "snapshots").iterdir():
+        if snapshot not in kept:
+            (snapshot / "backup.json").unlink(missing_ok=True)  # first: half a snapshot must not look whole
+            shutil.rmtree(snapshot)
     still = {key for snapshot in kept for key, _ in read_objects(snapshot)}
     root = folder / "objects"
     for path in list(root.rglob("*")):

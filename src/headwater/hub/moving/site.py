@@ -157,7 +157,7 @@ class _Mover:
         if not self.moves_rows and not self.moves_objects:
             raise NothingToMove("Both places are the same.")
         before = self.source.db.read(find_move)
-        if before is not None and before.state == "arriving":
+        if before is not None and before.state in ("arriving", "restoring"):
             raise NothingToMove(f"{self.source.database} holds a site that has not arrived there in full.")
         if before is not None and before.state == "moved":
             return self._end_again(started)
