@@ -6,7 +6,6 @@ import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -70,6 +69,7 @@ def migrate_site(
     Both places are named by these flags, or by headwater.toml in the two folders, never by the environment. Reads go on throughout; writes answer 503 in the last pass only. Broken off anywhere, run it again: it goes on. Address
     and keys of the store are read as the server reads them (HEADWATER_S3_…).
     """
+    from headwater.db.moving import telling
     from headwater.hub import moving
 
     out = Output(as_json=as_json)
@@ -88,7 +88,8 @@ def migrate_site(
         target = _place(to_dir or from_dir, to_database, to_blobs)
         try:
             _keep_secret(source, target)
-            made = moving.move_site(source, target, progress=out.progress, note=out.note, verify_all=verify_all)
+            with telling():
+                made = moving.move_site(source, target, progress=out.progress, note=out.note, verify_all=verify_all)
         finally:
             target.side.close()
             target.db.close()
@@ -108,6 +109,7 @@ def _place(folder: Path, database: str | None, blobs: str | None) -> Place:
     from headwater.config import read_settings
     from headwater.db import SQLITE_FILE, DatabaseSettings
     from headwater.db.copying import PostgresqlSide, Side, SqliteSide
+    from headwater.db.moving import without_password
     from headwater.hub import moving
 
     folder = folder.absolute()
@@ -121,7 +123,7 @@ def _place(folder: Path, database: str | None, blobs: str | None) -> Place:
     if url is None:
         side, told = SqliteSide(folder / SQLITE_FILE), str(folder / SQLITE_FILE)
     else:
-        side, told = PostgresqlSide(url), _without_password(url)
+        side, told = PostgresqlSide(url), without_password(url)
     return moving.Place(
         folder,
         database_of(folder, settings),
@@ -132,12 +134,6 @@ def _place(folder: Path, database: str | None, blobs: str | None) -> Place:
         None,
         has_own_secret=settings.of(IdentitySettings).secret is not None,
     )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    where = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return f"postgresql://{where}" + (f"?{parts.query}" if parts.query and "password" not in parts.query else "")
 
 
 def _secret_of(place: Place) -> bytes | None:

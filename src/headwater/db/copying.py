@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Date, Integer, Table
 
-from headwater.db.moving import FREEZE_S, MAKE_TABLE, POSTGRESQL_NOW, writing_sqlite
+from headwater.db.moving import FREEZE_S, MAKE_TABLE, POSTGRESQL_NOW, without_password, writing_sqlite
 from headwater.kernel import HeadwaterError, Kind
 
 BATCH = 2000
@@ -356,10 +356,22 @@ class PostgresqlSide(Side):
 
         self._psycopg = psycopg
         self.url = url.replace("postgres://", "postgresql://", 1)
+        self.where = without_password(self.url).partition("://")[2]
         self._raw = self._open()
 
     def _open(self) -> Any:
-        raw = self._psycopg.connect(self.url, autocommit=True, application_name="headwater-migrate-site")
+        from headwater.db.postgresql import CONNECT_TIMEOUT_S, no_connection
+
+        try:
+            raw = self._psycopg.connect(
+                self.url,
+                autocommit=True,
+                application_name="headwater-migrate-site",
+                client_encoding="utf8",
+                connect_timeout=CONNECT_TIMEOUT_S,
+            )
+        except self._psycopg.OperationalError as exc:
+            raise no_connection(self.where, str(exc)) from exc
         raw.execute("SET statement_timeout = 0; SET TimeZone = 'UTC'; SET lock_timeout = '60s'")
         return raw
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
@@ -82,6 +83,41 @@ class SiteHalfRestored(HeadwaterError):
             "This place holds a site that has not been restored in full. Run the same `headwater restore` command again, "
             "which goes on where it was."
         )
+
+
+class BrokenOff(HeadwaterError):
+    """A database said no, or nothing any more, while rows were copied."""
+
+    code = "move_broken_off"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"It was broken off: {said}. Mend that, and run the same command again: it goes on where it was."
+        )
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """What the databases complain of, in one sentence.
+
+    Raises:
+        BrokenOff
+    """
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise BrokenOff(f"the database in the folder says {exc}") from exc
+    except Exception as exc:
+        if not type(exc).__module__.startswith("psycopg"):
+            raise
+        raise BrokenOff(f"PostgreSQL says {' '.join(str(exc).split())[:300].rstrip('.')}") from exc
+
+
+def without_password(url: str) -> str:
+    parts = urlsplit(url)
+    where = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"postgresql://{where}" + (f"?{parts.query}" if parts.query and "password" not in parts.query else "")
 
 
 @dataclass(frozen=True)

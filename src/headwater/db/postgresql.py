@@ -240,6 +240,7 @@ class PostgresqlDatabase(Database):
         defaults = {
             "connect_timeout": str(CONNECT_TIMEOUT_S),
             "application_name": "headwater",
+            "client_encoding": "utf8",  # else texts of a database that names no encoding would be bytes, before that is refused
             "keepalives_idle": "30",
             "keepalives_interval": "10",
             "keepalives_count": "3",
@@ -549,22 +550,28 @@ class PostgresqlDatabase(Database):
             return DatabaseBusy("the server takes no more connections")
         if state.startswith(("08", "57P")) or state in ("25006", "25P03"):
             return DatabaseAway(f" at {self.where}", _short(said[0]))
+        if state == "42P07" and self._is_starting:
+            mend = "Name one that is empty: Headwater's database is for its tables alone."
+            return DatabaseUnfit(self.where, f"something else is kept there: {_short(said[0])}", mend)
         if state in ("42501", "3F000"):
             return DatabaseRefused(self.where, _short(said[0]), "Give the account the right to create tables there.")
         if state == "" and isinstance(found, psycopg.OperationalError):
-            return self._no_connection(said)
+            return no_connection(self.where, str(found))
         return None
 
-    def _no_connection(self, said: list[str]) -> HeadwaterError:
-        """Libpq tells why a connection failed in words alone."""
-        text = " ".join(said)
-        if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
-            mend = "Look at the account and the password in HEADWATER_DATABASE_URL."
-            return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
-        if re.search(r'(database|role) "[^"]*" does not exist', text):
-            mend = "Make it first (createuser, createdb --encoding=UTF8 --template=template0), or mend HEADWATER_DATABASE_URL."
-            return DatabaseRefused(self.where, _short(_last_fatal(text)), mend)
-        return DatabaseAway(f" at {self.where}", _short(_last_fatal(text)))
+
+def no_connection(where: str, said: str) -> HeadwaterError:
+    """Libpq tells why a connection failed in words alone."""
+    text = " ".join(said.split())
+    if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
+        mend = "Look at the account and the password in HEADWATER_DATABASE_URL."
+        return DatabaseRefused(where, _short(_last_fatal(text)), mend)
+    if re.search(r'(database|role) "[^"]*" does not exist', text):
+        mend = (
+            "Make it first (createuser, createdb --encoding=UTF8 --template=template0), or mend HEADWATER_DATABASE_URL."
+        )
+        return DatabaseRefused(where, _short(_last_fatal(text)), mend)
+    return DatabaseAway(f" at {where}", _short(_last_fatal(text)))
 
 
 def _sqlstate(exc: BaseException) -> str | None:
