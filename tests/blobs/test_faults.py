@@ -132,6 +132,10 @@ def test_requests_while_the_store_is_down_are_refused_and_commit_nothing(store_a
     put_by_lfs(app, "ada/m", data)
     commits = len(app.hf("ada").list_repo_commits("ada/m"))
     faulty.fail("503")
+    # Through the hub: refused in full, and not an answer that breaks off before its first byte.
+    for headers in ({}, {"range": "bytes=100-2000"}):
+        read = httpx.get(f"{app.url}/ada/m/resolve/main/w.bin", headers=headers, timeout=60)
+        assert (read.status_code, bool(read.headers.get("retry-after"))) == (503, True), read.text
     answer = httpx.post(
         f"{app.url}/ada/m.git/info/lfs/objects/batch",
         headers={"authorization": f"Bearer {app.token('ada')}"},

@@ -152,15 +152,20 @@ class SourceResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         count, pieces = self._settle(scope)
+        has_body = scope["method"] != "HEAD" and count > 0
+        where, blocks = "act" if self._source.is_local else "store", read_blocks(pieces)
+        # Before the head: a store that is away is answered by a refusal, and not by an answer that breaks off.
+        block = await run_in(where, next, blocks, b"") if has_body and not self._source.is_local else b""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] == "HEAD" or not count:
+        if not has_body:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif self._source.is_local and "headwater.pieces" in scope.get("extensions", {}):
             await send({"type": "headwater.pieces", "pieces": pieces, "count": count})
         else:
-            blocks = read_blocks(pieces)
-            while block := await run_in("act" if self._source.is_local else "store", next, blocks, b""):
+            block = block or await run_in(where, next, blocks, b"")
+            while block:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
+                block = await run_in(where, next, blocks, b"")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def at_hand(self, scope: Scope) -> bytes | None:
