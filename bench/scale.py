@@ -41,7 +41,7 @@ def main() -> None:
         act.add_argument("--only", default="", help="groups whose name holds this; inside one process only")
     act = acts.add_parser("run")
     act.add_argument("--sizes", default="10000,100000,1000000")
-    act.add_argument("--rounds", type=int, default=5)
+    act.add_argument("--rounds", type=int, default=5, help="0: only make the sites")
     act.add_argument(
         "--keep", type=Path, help="make the sites in this folder, keep them, and measure those that are there already"
     )
@@ -88,28 +88,40 @@ def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str =
 
 
 def run(sizes: list[int], rounds: int, keep: Path | None, databases: list[str]) -> None:
-    """Each size on each database, one after another; the report is written after each, and what is not kept is removed."""
+    """Each size on each database, one after another; the report is written after each, and what is not kept is removed.
+
+    Without rounds the sites are only made.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="headwater-scale-") as temporary:
         for n in sizes if "sqlite" in databases else ():
             data = (keep or Path(temporary)) / f"sqlite-{n}"
-            if not (data / "generated").exists():
-                shutil.rmtree(data, ignore_errors=True)
-                generate(data, n, None)
-                (data / "generated").touch()
-            found.setdefault("SQLite", []).append(measure(data, n, None, rounds=rounds))
-            scale_report.write(found)
+            _measured(found, "SQLite", data, n, None, rounds)
             if keep is None:
                 shutil.rmtree(data)
         if "postgresql" in databases and not scale_postgres.is_here():
             print("PostgreSQL is not installed: apt-get install postgresql", flush=True)
             return
         for n in sizes if "postgresql" in databases else ():
-            data = Path(temporary) / f"postgresql-{n}"
-            with scale_postgres.database() as url:
-                generate(data, n, url)
-                found.setdefault("PostgreSQL", []).append(measure(data, n, url, rounds=rounds))
-            scale_report.write(found)
+            data = (keep or Path(temporary)) / f"postgresql-{n}"
+            cluster = keep and keep / f"postgresql-{n}-cluster"
+            if cluster and not (data / "generated").exists():
+                shutil.rmtree(cluster, ignore_errors=True)
+            with scale_postgres.database(cluster) as url:
+                _measured(found, "PostgreSQL", data, n, url, rounds)
+
+
+def _measured(
+    found: dict[str, list[dict[str, Any]]], name: str, data: Path, n: int, url: str | None, rounds: int
+) -> None:
+    made = data / "generated"
+    if not made.exists():
+        shutil.rmtree(data, ignore_errors=True)
+        generate(data, n, url)
+        made.touch()
+    if rounds:
+        found.setdefault(name, []).append(measure(data, n, url, rounds=rounds))
+        scale_report.write(found)
 
 
 def _ask(site: Site, sql: str) -> list[tuple[Any, ...]]:

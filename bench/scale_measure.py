@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import os
@@ -63,6 +64,8 @@ def in_process(app: Any, groups: list[Group], rounds: int, also: int | None = No
     def clock() -> float:
         return time.process_time() + (0.0 if also is None else h.cpu_s(also))
 
+    gc.collect()
+    gc.freeze()  # as the server does: what is there for good is not looked through again and again
     with asyncio.Runner() as runner, counting() as counted:
         return [_group(group, rounds, lambda path: runner.run(_call(app, path)), clock, counted) for group in groups]
 

@@ -38,8 +38,9 @@ def pid_of(url: str) -> int:
 
 @contextmanager
 def database(folder: Path | None = None) -> Iterator[str]:
-    """An empty database's address."""
-    place = Path(tempfile.mkdtemp(prefix="headwater-scale-pg-", dir=folder))
+    """A database's address: of the one kept in ``folder``, which is made where it is missing, or of an empty one that is gone afterwards."""
+    place = folder or Path(tempfile.mkdtemp(prefix="headwater-scale-pg-"))
+    place.mkdir(exist_ok=True)
     place.chmod(0o755)
     cluster = Cluster(place)
     try:
@@ -47,8 +48,10 @@ def database(folder: Path | None = None) -> Iterator[str]:
         with (cluster.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
         cluster.start()
-        cluster.sql("create database scale")
+        if not cluster.sql("select 1 from pg_database where datname = 'scale'"):
+            cluster.sql("create database scale")
         yield cluster.url_of("scale")
     finally:
         cluster.stop()
-        shutil.rmtree(place, ignore_errors=True)
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)

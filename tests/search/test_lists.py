@@ -15,6 +15,7 @@ from headwater.accounts.tables import membership
 from headwater.hub import search
 from headwater.hub.models import RepoKind
 from headwater.hub.search import Query, Sort, store, upkeep
+from headwater.hub.search.documents import mark_of_tag
 from headwater.hub.search.ranks import place_of, rank_of, repo_of
 from headwater.hub.search.segment import chars_of, parts_of, terms_of, words_of
 from headwater.hub.tables.community import repo_like
@@ -138,6 +139,19 @@ def check_index(db):
         db.write(lambda tx: tx.execute(text("insert into search_index(search_index) values ('integrity-check')")))
 
 
+def test_marks_are_no_words(shelf):
+    """Those by which lists are narrowed stand in the same index as the words of texts."""
+    mark = mark_of_tag("x")
+    shelf.add("ada", "open", "---\ntags: [x]\n---\nnothing", gated="auto")
+    shelf.add("ada", "hidden", f"vpublic gopen {mark}", private=True)
+    for word in ("vpublic", "gopen", "ggated", mark, f"vpublic-gopen-{mark}"):
+        assert names(shelf.db, SYSTEM, text=word) == ([] if word == "ggated" else ["hidden"]), word
+    for word in ("vpublic", "vprivate", "ggated", "gopen", mark, f"vpublic-gopen-{mark}", "r1", "o1", "o1-r1-vpublic"):
+        assert names(shelf.db, text=word) == [], word
+        assert shelf.db.read(search.count_repositories, ANONYMOUS, Query(MODEL, text=word)).n == 0
+    assert names(shelf.db, tags=("x",)) == ["open"]
+
+
 def test_a_phrase_is_found_anywhere_in_a_long_text(shelf):
     """However many words stand before it, and however often its words stand alone: a tsvector would have lost them."""
     db = shelf.db
@@ -191,8 +205,8 @@ def test_private_repositories_are_listed_to_those_who_may_read_them(shelf):
             insert(membership).values(org_id=lab, account_id=bob.account_id, role=1, since=datetime.now(UTC))
         )
     )
-    own = shelf.add("ada", "own", "---\ntags: [x]\n---\nsecret 秘密", private=True)
-    shelf.add("lab", "ours", "---\ntags: [x]\n---\nsecret 秘密", private=True)
+    own = shelf.add("ada", "own", "---\ntags: [x]\n---\nno secret 秘密", private=True)
+    shelf.add("lab", "ours", "---\ntags: [x]\n---\nno secret 秘密", private=True)
     shelf.add("lab", "open", "---\ntags: [x]\n---\nno secret 秘密")
 
     def fine(*grants):
@@ -210,7 +224,8 @@ def test_private_repositories_are_listed_to_those_who_may_read_them(shelf):
         (fine(Grant("read", account_id=lab)), {"open"}),  # a token never reaches further than its owner
         (replace(eve, limits=TokenLimits(1, "t", "fine", (Grant("read", repo_id=own),))), {"open"}),
     ]
-    asked = [{}, {"text": "secret"}, {"text": "密"}, {"tags": ("x",)}, {"text": "secret", "sort": Sort.LIKES}, {"tags": ("x",), "sort": Sort.MODIFIED}]  # fmt: skip
+    asked = [{}, {"text": "secret"}, {"text": "密"}, {"text": "no-secret"}, {"tags": ("x",)}, {"text": "secret", "sort": Sort.LIKES},
+             {"text": "no-secret", "sort": Sort.LIKES}, {"tags": ("x",), "sort": Sort.MODIFIED}]  # fmt: skip
     for (actor, expected), query in itertools.product(cases, asked):
         assert set(names(db, actor, **query)) == expected, (actor, query)
         assert db.read(search.count_repositories, actor, Query(MODEL, **query)).n == len(expected)

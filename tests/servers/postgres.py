@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Cluster:
-    """``url_of("name")`` goes by the socket and needs no password; ``tcp_url_of`` does."""
+    """``url_of("name")`` goes by the socket and needs no password; ``tcp_url_of`` does. One that is in ``folder`` already is started again."""
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self.folder = folder
@@ -40,7 +40,8 @@ class Cluster:
         # Sorted by another rule than by bytes, so that a column which forgets to say how it sorts is found out.
         locale = ["--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"]
         auth = ["--auth-local=trust", "--auth-host=scram-sha-256", f"--username={OWNER}", f"--pwfile={secret}"]
-        self._run("initdb", "--no-sync", f"--pgdata={self.data}", *locale, *auth)
+        if not self.data.exists():
+            self._run("initdb", "--no-sync", f"--pgdata={self.data}", *locale, *auth)
         self.port = _free_port()
         lasting = "on" if fsync else "off"
         settings = {

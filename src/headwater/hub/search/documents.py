@@ -108,3 +108,8 @@ def mark_of_sdk(sdk: str) -> str:
 def mark_of_tag(tag: str) -> str:
     """A tag as one word of the index, whatever letters it is written with."""
     return "t" + hashlib.blake2b(tag.encode(), digest_size=8).hexdigest()
+
+
+def may_be_mark(word: str) -> bool:
+    """Whether a word of a text or a query could be one of the marks above. Its letters and digits are apart: ``o7`` are two words."""
+    return word in (PUBLIC, PRIVATE, GATED, OPEN) or (len(word) == 17 and word[0] == "t")

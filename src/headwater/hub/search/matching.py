@@ -35,7 +35,7 @@ class Found:
 class Expression:
     """What the full-text index is asked of one kind: every one of ``terms``, every one of ``marks``, and one of ``may`` (where there are any).
 
-    ``in_names`` looks for the words in names only. Each database has its own words for it: ``to_fts5``, ``to_tsquery``.
+    ``in_names`` looks for the words in names only, ``in_texts`` in texts only. Each database has its own words for it: ``to_fts5``, ``to_tsquery``.
     """
 
     kind: RepoKind
@@ -43,6 +43,7 @@ class Expression:
     marks: tuple[str, ...]
     may: tuple[str, ...] = ()
     in_names: bool = False
+    in_texts: bool = False
     found: Found = field(default_factory=Found, compare=False, repr=False)
 
 
@@ -73,27 +74,41 @@ def expression_of(
             *(documents.mark_of_owner(i) for i in sorted(visible.owner_ids)),
             *(documents.mark_of_repository(i) for i in sorted(visible.repo_ids)),
         )
-    return Expression(query.kind, tuple(terms), tuple(marks), may, in_names, found)
+    return Expression(query.kind, tuple(terms), tuple(marks), may, in_names, found=found)
 
 
 def to_fts5(expression: Expression) -> str:
-    """The MATCH expression of SQLite; the kind is a range of ranks."""
-    clauses = [_words(term, in_names=expression.in_names) for term in expression.terms]
+    """The MATCH expression of SQLite; the kind is a range of ranks.
+
+    Who may see is asked as "not private": the few private documents are met with the hits, and not the many public ones. Each document is
+    marked as one of the two.
+    """
+    clauses = [_words(term, expression) for term in expression.terms]
     clauses += [f"marks : {mark}" for mark in expression.marks]
-    if expression.may:
-        clauses.append(f"marks : ({' OR '.join(expression.may)})")
-    return " AND ".join(clauses)
+    asked = " AND ".join(clauses)
+    if not expression.may:
+        return asked
+    others = [mark for mark in expression.may if mark != documents.PUBLIC]
+    hidden = f"marks : {documents.PRIVATE}"
+    if others:
+        hidden = f"({hidden} NOT marks : ({' OR '.join(others)}))"
+    return f"({asked}) NOT {hidden}"
 
 
-def _words(term: Term, *, in_names: bool) -> str:
+def _words(term: Term, expression: Expression) -> str:
     words = in_name(term.words)
     if term.is_char:
-        named, told = f'parts : "{words[0]}"', f'chars : "{term.words[0]}"'
+        named, told = f'"{words[0]}"', f'chars : "{term.words[0]}"'
     else:
-        named, told = f'{{name parts}} : "{" ".join(words)}"', f'body : "{" ".join(term.words)}"'
+        # A column is looked for in each document's list of places: it is named only where the words may stand in others, too.
+        named, told = f'"{" ".join(words)}"', f'"{" ".join(term.words)}"'
+        if all(documents.may_be_mark(word) for word in term.words):
+            told = f"body : {told}"
     if term.may_be_unfinished:
         named = f'({named} OR (name : "{" ".join(words[:-1])}" AND parts : "{words[-1]}"))'
-    return named if in_names else f"({named} OR {told})"
+    if expression.in_names:
+        return named
+    return told if expression.in_texts else f"({named} OR {told})"
 
 
 def to_condition(expression: Expression, position: str) -> tuple[str, dict[str, str]]:
@@ -113,6 +128,8 @@ def to_condition(expression: Expression, position: str) -> tuple[str, dict[str, 
         found = [has("parts", *words)] if term.is_char else [has("name", *words), has("parts", *words)]
         if term.may_be_unfinished:
             found.append(f"({has('name', *words[:-1])} and {has('parts', words[-1])})")
+        if expression.in_texts:
+            found = []
         if not expression.in_names:
             found.append(has("chars" if term.is_char else "body", *term.words))
         clauses.append(f"({' or '.join(found)})")
@@ -171,7 +188,10 @@ def to_tsquery(expression: Expression) -> TsQuery:
             told = has("body", term.words)
         if term.may_be_unfinished:
             named.append(both(has("name", words[:-1]), has("parts", words[-1:])))
-        lexemes, phrase = one(*named) if expression.in_names else one(*named, told)
+        lexemes, phrase = one(
+            *([] if expression.in_texts else named),
+            *([] if expression.in_names else [told]),
+        )
         clauses.append(lexemes)
         if phrase:
             phrases.append(phrase)

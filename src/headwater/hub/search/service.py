@@ -113,7 +113,7 @@ def summarise(tx: Tx, actor: Actor, query: Query, *, most: int = 12, found: Foun
         return Summary(
             _count(n), _by_facet(query.kind, store.most_used(tx, query.kind, FACETS[query.kind], most), most)
         )
-    counts = Counter(tag for tags in carried[: store.COUNTED] if tags for tag in tags.split("\n"))
+    counts = Counter("\n".join(filter(None, carried[: store.COUNTED])).split("\n"))
     is_sample = len(carried) > store.COUNTED
     return Summary(_count(len(carried)), _by_facet(query.kind, counts.items(), most, is_sample=is_sample))
 
@@ -139,16 +139,15 @@ def _by_facet(
 def tags_by_type(tx: Tx, kind: RepoKind, *, limit: int = 20_000) -> dict[str, list[dict[str, str]]]:
     """Every tag that a public repository carries, by type, in the form of ``/api/models-tags-by-type``."""
     found: dict[str, list[dict[str, str]]] = {}
-    totals = store.tag_totals(tx, kind, limit=limit)
-    typed = {label for tag, _ in totals for facet, label in [facet_of(kind, tag)] if facet is not None}
-    for tag, _ in totals:
-        facet, label = facet_of(kind, tag)
-        if facet is None:
-            if tag in typed:
-                continue  # shown bare, and listed under its type already
-            facet, label = "other", tag
-        shown = label if kind is RepoKind.MODEL and facet in ("pipeline_tag", "library", "language") else tag
-        found.setdefault(facet, []).append({"id": shown, "label": label, "type": facet})
+    tags = store.most_used_tags(tx, kind, limit=limit)
+    typed = {tag[len(facet) + 1 :] for tag, facet in tags if facet}
+    bare = {"pipeline_tag", "library", "language"} if kind is RepoKind.MODEL else ()
+    for tag, facet in tags:
+        if facet:
+            label = tag[len(facet) + 1 :]
+            found.setdefault(facet, []).append({"id": label if facet in bare else tag, "label": label, "type": facet})
+        elif tag not in typed:  # else shown bare, and listed under its type already
+            found.setdefault("other", []).append({"id": tag, "label": tag, "type": "other"})
     return found
 
 

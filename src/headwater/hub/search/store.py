@@ -22,8 +22,10 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    Text,
     any_,
     bindparam,
+    cast,
     exists,
     func,
     literal,
@@ -40,7 +42,7 @@ from headwater.db import Tx
 from headwater.hub.models import RepoKind
 from headwater.hub.search.matching import Expression, Visibility, to_condition, to_fts5, to_tsquery
 from headwater.hub.search.models import Query, Sort
-from headwater.hub.search.ranks import place_of, repo_of
+from headwater.hub.search.ranks import place_of, repos_of
 from headwater.hub.search.tiers import first_ranks
 from headwater.hub.tables.cards import card
 from headwater.hub.tables.repositories import repository
@@ -97,7 +99,10 @@ def _best(tx: Tx, expression: Expression, limit: int) -> list[int]:
     """Ranks of the best known ``limit`` documents that match, in order; asked of the database once, however often it is called."""
     asked_for, ranks = expression.found.best.get(expression, (0, []))
     if asked_for < limit and len(ranks) == asked_for:
-        if tx.dialect == "sqlite":
+        if tx.dialect == "sqlite" and _is_one_phrase(expression):
+            named, told = replace(expression, in_names=True), replace(expression, in_texts=True)
+            ranks = sorted({*_best(tx, named, limit), *_best(tx, told, limit)})[:limit]
+        elif tx.dialect == "sqlite":
             start = place_of(expression.kind) * RANKS_OF_A_KIND
             values = {"match": to_fts5(expression), "start": start, "last": start + RANKS_OF_A_KIND - 1, "limit": limit}
             ranks = sorted(orjson.loads(tx.execute(_FIRST_RANKS, values).scalar()))
@@ -105,6 +110,13 @@ def _best(tx: Tx, expression: Expression, limit: int) -> list[int]:
             ranks = first_ranks(tx, to_tsquery(expression), expression.kind, limit)
         expression.found.best[expression] = limit, ranks
     return ranks[:limit]
+
+
+def _is_one_phrase(expression: Expression) -> bool:
+    """Words in a row and nothing beside them: a phrase costs the index all documents of its rarest word, so names are asked once and texts once."""
+    if expression.in_names or expression.in_texts:
+        return False
+    return len(expression.terms) == 1 and len(expression.terms[0].words) > 1
 
 
 def ranked_matches(tx: Tx, expression: Expression, in_names: Expression, bounds: Query | None = None) -> list[int]:
@@ -128,6 +140,8 @@ def _named_among(tx: Tx, expression: Expression, in_names: Expression, bounds: Q
     """
     if tx.dialect != "sqlite" or bounds is not None or all(len(term.words) == 1 for term in expression.terms):
         return None
+    if _is_one_phrase(expression):
+        return None  # which has been asked
     ranks = _best(tx, expression, COUNTED + 1)
     if len(ranks) > RANKED:
         return None
@@ -224,27 +238,31 @@ def list_known(
     ranks = _best(tx, expression, most)
     if len(ranks) >= most:
         return None
-    given = _given(tx, [repo_of(rank) for rank in ranks])
-    if tx.dialect == "sqlite" and len(ranks) >= SORTED:
+    given = repos_of(ranks)
+    if tx.dialect == "sqlite" and len(given) >= SORTED:
         rows = _list_met(tx, given, part)
         if len(rows) == part.limit:
             return rows
-    return list_few(tx, given, part)
+    return list_few(tx, _given(tx, list(given)), part)
 
 
-def _list_met(
-    tx: Tx,
-    given: Select[Any],
-    part: Part,
-) -> list[Row[Any]]:
+def _list_met(tx: Tx, given: Collection[int], part: Part) -> list[Row[Any]]:
     """The first of ``given`` among the first ``WALKED`` rows of the asked order, by an index that need not look at rows."""
     plain = replace(
         part, query=replace(part.query, gated=None, sdk=None), limit=WALKED
     )  # which every one of ``given`` fulfils
-    walk = _rows_of(plain).with_only_columns(repository.c.id)
-    walked = _ordered(walk, plain).subquery()
-    met = select(walked.c.id).where(walked.c.id.in_(given)).limit(part.limit)
-    rows = tx.execute(_rows_of(part, by_ids=True).where(repository.c.id.in_(met)))
+    walk = _ordered(_rows_of(plain).with_only_columns(repository.c.id), plain)
+    met: list[int] = []
+    start = 0
+    for stop in (WALKED // 10, WALKED):
+        # As one text, whose order is that of the rows it is made of.
+        ids = walk.offset(start).limit(stop - start).subquery()
+        walked = orjson.loads(tx.execute(select(func.json_group_array(ids.c.id))).scalar())
+        met += [repo_id for repo_id in walked if repo_id in given]
+        if len(met) >= part.limit or len(walked) < stop - start:
+            break
+        start = stop
+    rows = tx.execute(_rows_of(part, by_ids=True).where(repository.c.id.in_(met[: part.limit])))
     return _in_order(rows, part.query)
 
 
@@ -341,15 +359,20 @@ def _most_used(facets: tuple[str, ...]) -> Select[Any] | CompoundSelect[Any]:
     return union_all(*(select(one) for one in each))
 
 
-def tag_totals(tx: Tx, kind: RepoKind, *, limit: int) -> list[tuple[str, int]]:
-    """Tags of public repositories, the most used first."""
-    rows = tx.execute(
-        select(tag_total.c.tag, tag_total.c.n_public)
+def most_used_tags(tx: Tx, kind: RepoKind, *, limit: int) -> list[tuple[str, str]]:
+    """Tags of public repositories with the facets they belong to ("" for free words), the most used first."""
+    first = (
+        select(tag_total.c.tag, tag_total.c.facet)
         .where(tag_total.c.kind == kind.value, tag_total.c.n_public > 0)
         .order_by(tag_total.c.n_public.desc(), tag_total.c.tag)
         .limit(limit)
+        .subquery()
     )
-    return [(row.tag, row.n_public) for row in rows]
+    # As two texts: ten thousand rows would cost more to hand over than to find.
+    together = func.json_group_array if tx.dialect == "sqlite" else func.json_agg
+    row = tx.execute(select(*(cast(together(column), Text) for column in first.c))).one()
+    tags, facets = (orjson.loads(found or "[]") for found in row)
+    return list(zip(tags, facets, strict=True))
 
 
 def downloads_of_all_time(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, int]:
