@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import BigInteger, Integer, create_engine, insert, select, text
 
-from headwater.accounts.tables import account
-from headwater.db import SQLITE_FILE, Database, DatabaseFull, SchemaTooNew, Tx, open_database
+from headwater.accounts.tables import account, site_setting
+from headwater.db import SQLITE_FILE, Database, DatabaseFull, SchemaTooNew, TextNotStorable, Tx, open_database, prepared
 from headwater.kernel import utcnow
 from headwater.ledger.tables import entry
 from tests import growth
@@ -192,6 +192,29 @@ def test_the_migrations_make_the_declared_tables(db: Database, tmp_path: Path):
         options = {"include_object": ours, "compare_type": is_another_type}
         assert compare_metadata(MigrationContext.configure(conn, opts=options), metadata) == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("how", ["text", "values", "many", "prepared", "prepared many"])
+def test_a_text_with_nul_is_refused_and_changes_nothing(db: Database, how: str):
+    """Alike, or a site on SQLite could not move to PostgreSQL any more."""
+    made = prepared(insert(site_setting))
+
+    def act(tx: Tx, value: str) -> None:
+        row = {"key": value, "value": 1}
+        if how == "text":
+            tx.execute(text("insert into site_setting values(:key, '1')"), {"key": value})
+        elif how == "values":
+            tx.execute(insert(site_setting).values(**row))
+        else:
+            rows = [{"key": "other", "value": 2}, row] if how.endswith("many") else row
+            tx.execute(made if "prepared" in how else insert(site_setting), rows)
+
+    with pytest.raises(TextNotStorable):
+        db.write(act, "a\0b")
+    assert db.read(count) == 0
+    assert isinstance(db.submit(act, "a\0b").exception(), TextNotStorable)
+    db.write(act, "ab")
+    assert db.read(count) > 0
 
 
 def test_texts_sort_by_their_bytes_and_numbers_are_wide(db: Database):

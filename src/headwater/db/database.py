@@ -80,6 +80,8 @@ class Tx:
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """``Connection.execute``, so that a store reads ``tx.execute(select(...))``; takes a ``Prepared``, too."""
         if isinstance(args[0], Prepared):
+            if self.writable and self.dialect == "sqlite" and len(args) > 1:
+                refuse_nul(args[1])
             return args[0].run(self.dialect, self._raw, *args[1:])
         return self.conn.execute(*args, **kwargs)
 
@@ -388,6 +390,21 @@ class DatabaseUnfit(HeadwaterError):
 
     def __init__(self, where: str, why: str, mend: str) -> None:
         super().__init__(f"The database at {where} cannot be used: {why}. {mend}")
+
+
+def refuse_nul(values: Any) -> None:
+    """SQLite would keep what PostgreSQL does not, so that a site could not grow any more: what is written has no NUL on either.
+
+    ``values`` are those of one statement, by name or by place, or of several.
+
+    Raises:
+        TextNotStorable
+    """
+    rows = values if isinstance(values, list) and values and isinstance(values[0], dict | tuple) else (values,)
+    for row in rows:
+        for value in row.values() if isinstance(row, dict) else row:
+            if type(value) is str and "\0" in value:
+                raise TextNotStorable
 
 
 class TextNotStorable(HeadwaterError):

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from headwater.db import metrics
-from headwater.db.database import Database, DatabaseFull, Held, Memory, Tx
+from headwater.db.database import Database, DatabaseFull, Held, Memory, Tx, refuse_nul
 from headwater.db.moving import refuse_or_thaw
 from headwater.db.prepared import SQLITE
 from headwater.db.schema import upgrade_schema
@@ -245,11 +245,16 @@ class _Writing:
     def __init__(self, conn: Connection, lock_path: str) -> None:
         self.conn = conn
         self.raw = _driver_connection(conn)
+        event.listen(conn, "before_cursor_execute", _look_at_values)
         self.lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
         self.conn.close()
         os.close(self.lock_fd)
+
+
+def _look_at_values(_conn: Any, _cursor: Any, _sql: str, values: Any, _context: Any, _several: bool) -> None:  # noqa: FBT001
+    refuse_nul(values)
 
 
 class _Act:

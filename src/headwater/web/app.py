@@ -213,7 +213,7 @@ class _App:
             return route.at_once(request, tx)
 
     async def _find_actor(self, request: Request, route: Route) -> Actor:
-        if route.access is Access.SIGNED_LINK:
+        if route.access in (Access.SIGNED_LINK, Access.UNASKED):
             return ANONYMOUS
         try:
             return await self.authenticate(request)
@@ -384,8 +384,11 @@ def _checked_path(scope: Scope) -> str:
     """The path as it came, still quoted. What could be read in two ways is refused, never tidied.
 
     Raises:
-        BadAddress: empty or dot segments, control characters, backslashes, or bytes that are not UTF-8, quoted or not.
+        BadAddress: empty or dot segments, control characters, backslashes, or bytes that are not UTF-8, quoted or not; a
+            NUL in what follows it, which no database keeps.
     """
+    if b"%00" in scope.get("query_string", b""):
+        raise BadAddress("its query holds control characters")
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if _PLAIN_PATH.fullmatch(raw):
         return raw.decode("ascii")
