@@ -12,14 +12,16 @@ import pytest
 from sqlalchemy import select
 
 from headwater.hub import git
+from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.events import RefMove
-from headwater.hub.git import AddFile, build_commit, collector, publish, store
+from headwater.hub.git import AddFile, build_commit, collector, objects, publish, store
 from headwater.hub.git import push as pushing
 from headwater.hub.git.lastchanged import build_last_changed
 from headwater.hub.git.packs import PackWriter
 from headwater.hub.git.pktline import pkt
 from headwater.hub.git.snapshot import git_command
 from headwater.hub.models import RepoKind, RepoName
+from headwater.hub.repos import service as repos
 from headwater.hub.tables.git import last_changed_node, last_changed_root
 from headwater.hub.tables.repositories import pack, pack_bytes
 from headwater.kernel import utcnow
@@ -210,6 +212,13 @@ def test_nodes_are_reused_and_never_changed(work, site):
     third, after = build()
     assert after[merged.commit] == roots[changed]
     assert third == second
+    with work.open() as snap:
+        ours = build_commit(snap, changed, [], title="ours", now=work.now, merged=[start], **AUTHOR)
+        move = RefMove("refs/heads/ours", None, ours.commit)
+        publish(site, work.actor, work.repo.id, [move], ours, epoch=snap.prune_epoch, now=work.now)
+    third, after = build()
+    assert after[ours.commit] == roots[changed]
+    assert third == second
     for n in range(40):  # each is one step from a complete one, however long the row of differences
         work.commit([AddFile(f"many/{m}", b"%d" % n) for m in range(60 if n == 0 else 1)])
     fourth, _ = build()
@@ -217,3 +226,39 @@ def test_nodes_are_reused_and_never_changed(work, site):
     assert {whole for whole, _ in fourth.values() if whole is not None} <= {
         number for number, (whole, _) in fourth.items() if whole is None
     }
+
+
+@pytest.mark.parametrize(
+    "other", [{"title": "another"}, {"author_name": "Bob"}, {"author_email": "bob@example.org"}, {}]
+)
+def test_only_the_very_same_act_is_a_retry(work, other):
+    """Same parent, tree, message and author; whatever the time."""
+    said = {"title": "same", **AUTHOR}
+    with work.open() as snap:
+        head = snap.resolve("main")
+        later = work.now + timedelta(hours=1)
+        built = build_commit(snap, head, [AddFile("x", b"1")], now=later, **{**said, **other})
+    made = work.commit([AddFile("x", b"1")], title="same")
+    with work.open() as snap:
+        assert git.is_retry_of(snap, made, built) is (not other)
+
+
+def test_no_commit_is_older_than_its_parents(work):
+    """Not even where this host's clock is behind that of whoever made the parent."""
+    head = work.commit([AddFile("x", b"1")])
+    with work.open() as snap:
+        of_parent = snap.raw_commit(head).committed_s
+        built = build_commit(snap, head, [AddFile("y", b"1")], title="t", now=work.now - timedelta(days=1), **AUTHOR)
+    assert objects.parse_commit(built.data).committed_s == of_parent
+
+
+def test_a_name_that_is_used_again_is_another_repository(work, site, ada):
+    """Its number was never given before, so that nothing that still knows the old one reaches the new."""
+    work.commit([AddFile("secret", b"of the first")])
+    site.db.write(repos.delete_repository, ada, MODEL, NAME, now=utcnow())
+    again = repos.create_repository(site, ada, MODEL, NAME)
+    assert again.id > work.repo.id
+    with work.store.open(again.id) as snap:
+        assert snap.entry(snap.resolve("main"), "secret") is None
+    with pytest.raises(RepositoryNotFound), work.open():
+        pass
