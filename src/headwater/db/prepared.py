@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
@@ -22,6 +22,7 @@ from sqlalchemy.types import TypeEngine
 
 Values = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
+_ONE = (dict, Mapping)  # in this order: to ask an abstract class takes ten times as long
 
 
 class Driver:
@@ -93,16 +94,18 @@ class Prepared:
         self._texts: dict[str, dict[tuple[str, ...], _Text]] = {"sqlite": {}, "postgresql": {}}
 
     def run(self, dialect: str, connection: Any, values: Values | Sequence[Values] | None = None) -> Rows:
-        several = not (values is None or isinstance(values, Mapping))
-        given: Sequence[Values] = values if several else [values or {}]  # type: ignore[assignment, list-item]
-        keys = tuple(given[0])
+        if values is None:
+            values = {}
+        several = not isinstance(values, _ONE)
+        one: Values = values[0] if several else values  # type: ignore[assignment, index]
+        keys = tuple(one)
         text = self._texts[dialect].get(keys)
         if text is None:
             text = self._texts[dialect][keys] = _Text(self._statement, keys, _driver(dialect))
         try:
             if several:
-                return Rows([], text.driver.run_many(connection, text.sql, [text.bind(each) for each in given]))
-            cursor = text.execute(connection, text.sql, text.bind(given[0]))
+                return Rows([], text.driver.run_many(connection, text.sql, [text.bind(each) for each in values]))  # type: ignore[arg-type]
+            cursor = text.execute(connection, text.sql, text.bind(one))
             return Rows(text.read(cursor.fetchall()), cursor.rowcount) if text.columns else Rows([], cursor.rowcount)
         except text.driver.error as exc:
             raise text.driver.translated(exc, text.sql) from exc
@@ -129,23 +132,33 @@ class _Text:
             if column.default is None or not column.default.is_scalar:
                 raise ValueError(f"the default of {column} is not a plain value")
             fixed[column.key] = column.default.arg  # type: ignore[attr-defined]
-        self._bound: list[tuple[str, Any, _Convert | None]] = []
-        for name in compiled.positiontup or ():
+        # What is bound at each place: the same each time, or what is given, as it is or converted.
+        self._bound: list[Any] = []
+        self._given: list[tuple[int, str]] = []
+        self._converted: list[tuple[int, str, _Convert]] = []
+        for at, name in enumerate(compiled.positiontup or ()):
             bind = compiled.binds[name]
-            value = fixed.get(name, bind.value)
-            self._bound.append((name, value, _impl(bind.type, dialect).bind_processor(dialect)))
+            value, convert = fixed.get(name, bind.value), _impl(bind.type, dialect).bind_processor(dialect)
+            self._bound.append(value if convert is None or name in keys else convert(value))
+            if name in keys:
+                if convert is None:
+                    self._given.append((at, name))
+                else:
+                    self._converted.append((at, name, convert))
         columns: ColumnCollection[str, Any] | tuple[()] = getattr(statement, "exported_columns", ())
         self.columns = [column.key for column in columns]
         make = namedtuple("Row", self.columns, rename=True)  # type: ignore[misc]  # noqa: PYI024
-        self._make = make._make
+        self._make = partial(tuple.__new__, make)  # a third of what ``_make`` takes
         found = [_impl(column.type, dialect).result_processor(dialect, driver.coltype) for column in columns]
         self._converts = [(at, convert) for at, convert in enumerate(found) if convert is not None]
 
     def bind(self, values: Values) -> list[Any]:
-        return [
-            values.get(name, value) if convert is None else convert(values.get(name, value))
-            for name, value, convert in self._bound
-        ]
+        bound = self._bound.copy()
+        for at, name in self._given:
+            bound[at] = values[name]
+        for at, name, convert in self._converted:
+            bound[at] = convert(values[name])
+        return bound
 
     def read(self, rows: list[tuple[Any, ...]]) -> list[Any]:
         make = self._make
