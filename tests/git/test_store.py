@@ -243,6 +243,72 @@ def test_packs_merge_geometrically_and_keep_every_object(work):
     assert n_packs(work) == 1
 
 
+def test_a_small_repository_stays_in_memory_though_its_packs_are_merged(work, tmp_path):
+    other = GitStore(work.site.db, work.site.blobs, tmp_path / "other")  # another process's view
+    commits, cache_dir = [], work.store.cache_dir
+    for n in range(60):
+        commits.append(work.commit([AddFile(f"f{n % 7}", b"%d" % n)]))
+        if n % 10 == 4:
+            collector.merge_packs(work.site, {"repo_id": work.repo.id})
+        for each in (other, work.store) if n % 5 == 0 else ():
+            with each.open(work.repo.id) as snap:
+                assert snap.refs["refs/heads/main"] == commits[-1]
+                assert [snap.commit_info(c).oid for c in commits] == commits
+    assert n_packs(work) < 20
+    assert not (tmp_path / "other").exists()
+    assert not cache_dir.exists()
+
+
+def test_a_pack_that_is_taken_into_use_again_is_read_again(work, tmp_path):
+    """It was pruned away before the other process first looked, so nothing of it is there in memory."""
+    other = GitStore(work.site.db, work.site.blobs, tmp_path / "other")
+    first = work.commit([AddFile("a", b"1")])
+    with work.open() as snap:
+        built = build_commit(snap, first, [AddFile("b", b"2")], title="side", now=work.now, **AUTHOR)
+        epoch = snap.prune_epoch
+    move = RefMove("refs/heads/side", None, built.commit)
+    publish(work.site, work.actor, work.repo.id, [move], built, epoch=epoch, now=work.now)
+    work.branch("side", None)
+    collector.prune_repository(work.site, work.actor, work.repo.id)
+    for n in range(3):
+        work.commit([AddFile("c", b"%d" % n)])
+    with other.open(work.repo.id) as snap:
+        assert not snap.has_object(built.commit)
+    known = n_packs(work)
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    publish(work.site, work.actor, work.repo.id, [move], built, epoch=epoch + 1, now=work.now)
+    assert n_packs(work) < known  # so their number tells nothing
+    with other.open(work.repo.id) as snap:
+        assert snap.commit_info(built.commit).title == "side"
+        assert snap.entry(built.commit, "b") is not None
+
+
+def test_small_packs_in_files_are_joined_without_git_if_they_are_whole(work):
+    content = bytearray(os.urandom(70_000))
+    for n in range(3):
+        content[n] ^= 1
+        work.commit([AddFile("f", bytes(content))])
+    collector.merge_packs(work.site, {"repo_id": work.repo.id})
+    rows = work.site.db.read(store.read_state, work.repo.id).packs
+    assert [row.is_inline for row in rows] == [False]
+    assert rows[0].size_bytes > 3 * 70_000  # git would have found that they are nearly the same
+    lose_cache(work)
+    work.git("fsck", "--strict")
+
+    content[9] ^= 1
+    work.commit([AddFile("f", bytes(content))])
+    work.commit([AddFile("g", os.urandom(200_000))])
+    if not growth.ON_GROWTH:
+        path = work.site.blobs.path_of(f"git/{work.repo.id}/pack-{rows[0].name}.pack")
+        damaged = bytearray(path.read_bytes())
+        damaged[1000] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(damaged)
+        with pytest.raises(subprocess.CalledProcessError):
+            collector.merge_packs(work.site, {"repo_id": work.repo.id})
+        assert n_packs(work) == 3
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_chosen_packs_leave_a_geometric_row(seed):
     rng = random.Random(seed)

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.blobs import BlobStore
@@ -26,26 +26,25 @@ from headwater.kernel import RepoId
 MAX_HANDLES = 128
 MAX_TREE_BYTES = 16 << 20
 MAX_HELD_BYTES = 256 << 10  # of one repository's small packs
-MAX_HELD_PACKS = 64
-MAX_NEW_PACKS = 48  # read at once; more are as quickly put on disk
+MAX_HELD_PACKS = 64  # more are as quickly put on disk
 
 
 @dataclass(frozen=True)
 class Handle:
     """A repository at one version, as this process has it at hand; never changed, only replaced.
 
-    ``folder`` holds everything up to ``folder_version``; what came later is in ``objects.held``.
+    ``folder`` holds everything up to ``folder_version``; what came later is in ``objects.held``. ``on_disk`` and ``in_memory``
+    are the ids of the live packs whose objects are there.
     """
 
     head: store.Head
     refs: dict[str, str]
-    n_packs: int
-    last_pack_id: int
     folder: Folder | None
     folder_version: int
     objects: Objects
+    on_disk: frozenset[int] = frozenset()
+    in_memory: frozenset[int] = frozenset()
     held_bytes: int = 0
-    n_held: int = 0
 
 
 class TreeCache:
@@ -155,19 +154,19 @@ class GitStore:
             before = self._handles.get(repo_id)
         if before is None or before.head.version != version - 1 or before.head.prune_epoch != prune_epoch:
             return
-        held_bytes = before.held_bytes + sum(len(data) for _, data in objects.values())
-        if held_bytes > MAX_HELD_BYTES or before.n_held >= MAX_HELD_PACKS:
+        held_bytes = before.held_bytes + sum([len(data) for _, data in objects.values()])
+        if held_bytes > MAX_HELD_BYTES or len(before.in_memory) >= MAX_HELD_PACKS:
             return
         refs = {**before.refs, **moved}
-        after = replace(
-            before,
-            head=replace(before.head, version=version),
-            refs={name: oid for name, oid in refs.items() if oid is not None},
-            n_packs=before.n_packs + 1,
-            last_pack_id=pack_id,
-            objects=Objects(before.objects.odb, {**before.objects.held, **objects}),
-            held_bytes=held_bytes,
-            n_held=before.n_held + 1,
+        after = Handle(
+            store.Head(version, prune_epoch, before.head.default_branch),
+            {name: oid for name, oid in refs.items() if oid is not None},
+            before.folder,
+            before.folder_version,
+            Objects(before.objects.odb, {**before.objects.held, **objects}),
+            before.on_disk,
+            before.in_memory | {pack_id},
+            held_bytes,
         )
         self._keep(repo_id, after)
 
@@ -216,10 +215,8 @@ class GitStore:
         if self._folders.fetched_bytes > self.limit_bytes // 16:
             self._folders.fetched_bytes = 0
             self.evict()
-        last = max((row.id for row in state.packs), default=0)
-        handle = Handle(
-            state.head, state.refs, len(state.packs), last, folder, state.head.version, Objects(folder.odb, {})
-        )
+        on_disk = frozenset(row.id for row in state.packs)
+        handle = Handle(state.head, state.refs, folder, state.head.version, Objects(folder.odb, {}), on_disk)
         self._keep(repo_id, handle)
         return handle
 
@@ -228,28 +225,35 @@ def _hold(tx: Tx, repo_id: RepoId, handle: Handle | None, head: store.Head) -> H
     """``handle`` with what came since, out of small packs; None when that takes the folder."""
     if handle is not None and handle.head.prune_epoch != head.prune_epoch:
         handle = None
-    after = 0 if handle is None else handle.last_pack_id
-    n_live, rows = store.read_packs_after(tx, repo_id, after, MAX_NEW_PACKS + 1)
-    n_known, n_held, held_bytes = (0, 0, 0) if handle is None else (handle.n_packs, handle.n_held, handle.held_bytes)
-    if n_live != n_known + len(rows) or n_held + len(rows) > MAX_HELD_PACKS:
+    if handle is None:
+        handle = Handle(head, {}, None, -1, Objects(None, {}))
+    live = store.find_live_packs(tx, repo_id)
+    # Packs are merged as commits go on. What was in those is here: none of it is gone within a prune epoch.
+    new = live - handle.on_disk - handle.in_memory
+    in_memory = new | (live & handle.in_memory)
+    if len(in_memory) > MAX_HELD_PACKS:
         return None
-    held = {} if handle is None else handle.objects.held
-    fresh: dict[str, tuple[int, bytes]] = {}
-    for row in rows:
-        if row.pack is None:
-            return None
-        found = read_small_pack(row.pack, row.idx, MAX_HELD_BYTES - held_bytes)
-        if found is None:
-            return None
-        fresh |= found
-        held_bytes += sum(len(data) for _, data in found.values())
-    folder, version, odb = (
-        (None, -1, None) if handle is None else (handle.folder, handle.folder_version, handle.objects.odb)
-    )
-    last = rows[-1].id if rows else after
-    objects = Objects(odb, {**held, **fresh} if fresh else held)
+    held, held_bytes = handle.objects.held, handle.held_bytes
+    if new:
+        held = held.copy()
+        rows = store.read_packs_from(tx, repo_id, min(new))
+        for row in rows:
+            if row.id not in new:
+                continue
+            found = None if row.pack is None else read_small_pack(row.pack, row.idx, MAX_HELD_BYTES - held_bytes, held)
+            if found is None:
+                return None
+            held |= found
+            held_bytes += sum([len(data) for _, data in found.values()])
     return Handle(
-        head, store.read_refs(tx, repo_id), n_live, last, folder, version, objects, held_bytes, n_held + len(rows)
+        head,
+        store.read_refs(tx, repo_id),
+        handle.folder,
+        handle.folder_version,
+        Objects(handle.objects.odb, held),
+        live & handle.on_disk,
+        in_memory,
+        held_bytes,
     )
 
 

@@ -7,6 +7,7 @@ rows go after a grace time, files only once they have been without a row for lon
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import re
@@ -24,9 +25,10 @@ from headwater.hub import access, events, quotas
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
+from headwater.hub.git.folders import pack_key
 from headwater.hub.git.lastchanged import forget_last_changed
 from headwater.hub.git.models import BuiltPack
-from headwater.hub.git.packs import PackWriter, copy_small_pack, read_small_pack
+from headwater.hub.git.packs import INDEX_BYTES, INDEX_BYTES_EACH, PackWriter, copy_small_pack, read_small_pack
 from headwater.hub.git.publish import stored_pack
 from headwater.hub.git.snapshot import Snapshot
 from headwater.hub.placing import placing
@@ -54,7 +56,8 @@ def merge_packs(site: Site, payload: dict[str, Any]) -> None:
             chosen = choose_packs(state.packs)
             if len(chosen) < 2:
                 return
-            built = _join_in_memory(site, tx, chosen)
+            bytes_of = _bytes_in_rows(tx, chosen)
+        built = None if bytes_of is None else _join_in_memory(site, repo_id, chosen, bytes_of)
         if built is not None:
             _put_in_place(site, repo_id, state.head.prune_epoch, chosen, built)
             return
@@ -85,14 +88,27 @@ def choose_packs(packs: Sequence[store.PackRow]) -> list[store.PackRow]:
     return ordered[:n]
 
 
-def _join_in_memory(site: Site, tx: Tx, chosen: Sequence[store.PackRow]) -> BuiltPack | None:
+def _bytes_in_rows(tx: Tx, chosen: Sequence[store.PackRow]) -> dict[int, tuple[bytes, bytes]] | None:
+    """Those of few small packs that lie in their rows; None when they are too much to be joined in memory."""
+    if sum(row.size_bytes for row in chosen) > JOINED_BYTES:
+        return None
+    return store.find_pack_bytes(tx, [row.id for row in chosen if row.is_inline])
+
+
+def _join_in_memory(
+    site: Site, repo_id: RepoId, chosen: Sequence[store.PackRow], bytes_of: dict[int, tuple[bytes, bytes]]
+) -> BuiltPack | None:
     """One pack of few small ones, without the git program and the files it would need; None when they are too much.
 
     What commits leave behind is joined so most times. Git finds the differences when larger packs are merged.
     """
-    if not all(row.is_inline for row in chosen):
-        return None
-    bytes_of, left = store.find_pack_bytes(tx, [row.id for row in chosen]), JOINED_BYTES
+    left = JOINED_BYTES
+    for row in chosen:
+        if not row.is_inline:
+            found = _read_pack(site, repo_id, row)
+            if found is None:
+                return None
+            bytes_of[row.id] = found
     with PackWriter(site.blobs.tmp) as pack:
         for row in chosen:
             if row.id not in bytes_of:
@@ -103,13 +119,24 @@ def _join_in_memory(site: Site, tx: Tx, chosen: Sequence[store.PackRow]) -> Buil
                     left -= size
                     pack.add_copied(name, chunk, crc)
                 continue
-            found = read_small_pack(*bytes_of[row.id], left)
-            if found is None:
+            objects = read_small_pack(*bytes_of[row.id], left)
+            if objects is None:
                 return None
-            for oid, (kind, data) in found.items():
+            for oid, (kind, data) in objects.items():
                 left -= len(data)
                 pack.add_known(bytes.fromhex(oid), kind, data)
         return pack.finish()
+
+
+def _read_pack(site: Site, repo_id: RepoId, row: store.PackRow) -> tuple[bytes, bytes] | None:
+    """Pack and index out of their objects; None where they are not there as they were stored."""
+    sizes = {".pack": row.size_bytes, ".idx": INDEX_BYTES + INDEX_BYTES_EACH * row.n_objects}
+    try:
+        data, idx = (site.blobs.read_range(pack_key(repo_id, row.name, end), 0, size) for end, size in sizes.items())
+    except FileNotFoundError:
+        return None
+    is_whole = all(hashlib.sha1(part[:-20], usedforsecurity=False).digest() == part[-20:] for part in (data, idx))
+    return (data, idx) if is_whole and data[-20:].hex() == idx[-40:-20].hex() == row.name else None
 
 
 def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime | None = None) -> int:

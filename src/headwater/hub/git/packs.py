@@ -11,8 +11,9 @@ import itertools
 import os
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self
 
 from headwater.hub.git.models import BuiltPack
@@ -20,6 +21,8 @@ from headwater.hub.git.objects import object_id
 
 SPILL_BYTES = 8 << 20
 KEPT_BYTES = 64 << 10  # of objects that are handed on as they are, beside the pack
+INDEX_BYTES, INDEX_BYTES_EACH = 1072, 28  # of a pack's index, and more for each object; packs over 2 GiB apart
+_NOTHING: Mapping[str, tuple[int, bytes]] = MappingProxyType({})
 
 
 class PackWriter:
@@ -189,8 +192,13 @@ def copy_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> list[tuple[byt
     return found
 
 
-def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tuple[int, bytes]] | None:
-    """Every object of a pack that is in memory, by id; None when they are more than ``limit_bytes`` together."""
+def read_small_pack(
+    data: bytes, idx: bytes, limit_bytes: int, known: Mapping[str, tuple[int, bytes]] = _NOTHING
+) -> dict[str, tuple[int, bytes]] | None:
+    """Every object of a pack that is in memory, by id, but for those that are ``known`` already.
+
+    None when they are more than ``limit_bytes`` together.
+    """
     (count,) = struct.unpack_from(">I", idx, 8 + 255 * 4)
     at = 8 + 1024
     names = [idx[at + 20 * n : at + 20 * n + 20].hex() for n in range(count)]
@@ -200,13 +208,17 @@ def read_small_pack(data: bytes, idx: bytes, limit_bytes: int) -> dict[str, tupl
     name_at = dict(zip(offsets, names, strict=True))
     ordered, view = sorted(offsets), memoryview(data)
     for offset, end in zip(ordered, [*ordered[1:], len(data) - 20], strict=True):
-        entry = _read_entry(view[:end], offset, limit_bytes, by_offset, found)
+        name = name_at[offset]
+        entry = known.get(name)
         if entry is None:
-            return None
-        limit_bytes -= len(entry[1])
-        if limit_bytes < 0:
-            return None
-        by_offset[offset] = found[name_at[offset]] = entry
+            entry = _read_entry(view[:end], offset, limit_bytes, by_offset, found, known)
+            if entry is None:
+                return None
+            limit_bytes -= len(entry[1])
+            if limit_bytes < 0:
+                return None
+            found[name] = entry
+        by_offset[offset] = entry
     return found
 
 
@@ -227,6 +239,7 @@ def _read_entry(
     limit_bytes: int,
     by_offset: dict[int, tuple[int, bytes]],
     by_name: dict[str, tuple[int, bytes]],
+    known: Mapping[str, tuple[int, bytes]],
 ) -> tuple[int, bytes] | None:
     """One object of ``data``, which ends with it; None when it is too large, or is a difference from one that has not been read yet."""
     kind, size, at = _read_entry_header(data, offset)
@@ -239,7 +252,8 @@ def _read_entry(
             back, at = (back + 1) << 7 | byte & 0x7F, at + 1
         base = by_offset.get(offset - back)
     elif kind == 7:  # a difference from the object of that id
-        base = by_name.get(data[at : at + 20].hex())
+        name = data[at : at + 20].hex()
+        base = by_name.get(name) or known.get(name)
         at += 20
     if size > limit_bytes or (kind in (6, 7) and base is None):
         return None

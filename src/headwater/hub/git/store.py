@@ -60,15 +60,12 @@ _PACKS = prepared(
 )
 
 
-_N_PACKS = prepared(
-    select(func.count()).select_from(pack).where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None))
-)
-_PACKS_AFTER = prepared(
+_LIVE_PACKS = prepared(select(pack.c.id).where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None)))
+_PACKS_FROM = prepared(
     select(pack.c.id, pack_bytes.c.pack, pack_bytes.c.idx)
     .select_from(pack.outerjoin(pack_bytes, pack_bytes.c.pack_id == pack.c.id))
-    .where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None), pack.c.id > bindparam("after"))
+    .where(pack.c.repo_id == bindparam("repo_id"), pack.c.retired_at.is_(None), pack.c.id >= bindparam("first"))
     .order_by(pack.c.id)
-    .limit(bindparam("most"))
 )
 
 
@@ -143,11 +140,15 @@ def read_state(tx: Tx, repo_id: RepoId) -> State:
     return State(head, read_refs(tx, repo_id), packs)
 
 
-def read_packs_after(tx: Tx, repo_id: RepoId, after_id: int, limit: int) -> tuple[int, list[Any]]:
-    """How many live packs there are, and those with a higher id, with their bytes where they lie in the row."""
-    n_live = tx.execute(_N_PACKS, {"repo_id": repo_id}).scalar()
-    rows = tx.execute(_PACKS_AFTER, {"repo_id": repo_id, "after": after_id, "most": limit}).all()
-    return n_live, rows
+def find_live_packs(tx: Tx, repo_id: RepoId) -> frozenset[int]:
+    """The ids of the packs in use."""
+    return frozenset([row[0] for row in tx.execute(_LIVE_PACKS, {"repo_id": repo_id})])
+
+
+def read_packs_from(tx: Tx, repo_id: RepoId, first_id: int) -> list[Any]:
+    """The packs in use with this id or a higher one, with their bytes where they lie in the row."""
+    found: list[Any] = tx.execute(_PACKS_FROM, {"repo_id": repo_id, "first": first_id}).all()
+    return found
 
 
 def find_pack_bytes(tx: Tx, pack_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
