@@ -60,6 +60,9 @@ STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 15
 HOLDING_TIMEOUT_S = 60  # for a named lock; a sweep that holds one may wait for a slow store
 IDLE_IN_TRANSACTION_S = 120
+# All writers of the site wait for whoever has the turn. A process that stands still (a machine that is paused, or swaps) loses
+# it, and what it was writing, after so long without a word to the server.
+IDLE_IN_TURN_S = 30
 MAX_IDLE_S = 600.0
 # A host that loses its power says no farewell: its locks are free once the server has noticed, about 25 s later.
 DEAD_PEER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000; "
@@ -74,14 +77,20 @@ def _lock_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"headwater:{name}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
-_TAKE_TURN = f"SELECT pg_advisory_lock({_lock_key('turn')})".encode()
-_END_TURN = f"SELECT pg_advisory_unlock({_lock_key('turn')})".encode()
+_TAKE_TURN = (
+    f"SET idle_session_timeout = '{IDLE_IN_TURN_S}s'; SET idle_in_transaction_session_timeout = '{IDLE_IN_TURN_S}s'; "
+    f"SELECT pg_advisory_lock({_lock_key('turn')})"
+).encode()
+_END_TURN = (
+    f"SELECT pg_advisory_unlock({_lock_key('turn')}); "
+    f"RESET idle_session_timeout; SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'"
+).encode()
 _KEEP_OTHERS_OUT = f"SELECT pg_advisory_lock({_lock_key('beside')})".encode()
 _LET_OTHERS_IN = f"SELECT pg_advisory_unlock({_lock_key('beside')})".encode()
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # Each tells in the end whether the site is on its way elsewhere, as of a moment when nobody can begin to move it any more.
 _WRITE = f"BEGIN ISOLATION LEVEL SERIALIZABLE; {IS_MOVING}".encode()
-_WRITE_BESIDE_OTHERS = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({_lock_key('beside')}); {IS_MOVING}".encode()
+_WRITE_BESIDE_OTHERS = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TURN_S}s'; SELECT pg_advisory_xact_lock_shared({_lock_key('beside')}); {IS_MOVING}".encode()
 # For a transaction that no other writes beside, and that all which come after see.
 KEEP_WRITERS_OUT = "; ".join(f"SELECT pg_advisory_xact_lock({_lock_key(name)})" for name in ("turn", "beside"))
 _SESSION = (

@@ -170,6 +170,6 @@ async def get_health(request: Request) -> Response:
 
 ROUTES = [
     Route("GET", "/-/health", get_health, Access.PUBLIC, "api"),
-    Route("GET", "/healthz", get_alive, Access.PUBLIC, "api"),
-    Route("GET", "/readyz", get_ready, Access.PUBLIC, "api"),
+    Route("GET", "/healthz", get_alive, Access.UNASKED, "api"),
+    Route("GET", "/readyz", get_ready, Access.UNASKED, "api"),
 ]

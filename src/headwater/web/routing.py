@@ -32,6 +32,7 @@ class Access(Enum):
     SELF = "self"  # a signed-in person about themselves
     SITE_ADMIN = "site_admin"
     SIGNED_LINK = "signed_link"  # the url itself is the credential
+    UNASKED = "unasked"  # needs nothing, and nobody looks who it is: so it is answered when the database does not
 
 
 @dataclass(frozen=True)
