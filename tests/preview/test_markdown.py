@@ -121,6 +121,16 @@ def test_nor_an_owner_whose_name_is_that_of_a_view():
     assert 'src="/raw/settings"' not in md("![x](../../settings)", "/raw/m/blob/main/")
 
 
+@pytest.mark.parametrize("owner", ["blob", "raw", "tree", "resolve", "ada", "main"])
+@pytest.mark.parametrize("name", ["blob", "resolve", "raw", "m"])
+@pytest.mark.parametrize("kind", ["", "/datasets", "/spaces"])
+def test_relative_addresses_stand_on_the_view_whatever_owner_and_repository_are_called(owner, name, kind):
+    made = md("![x](a.png) [y](b.md) ![z](../../../../c.png)", f"{kind}/{owner}/{name}/blob/main/docs/")
+    assert f'src="{kind}/{owner}/{name}/resolve/main/docs/a.png"' in made
+    assert f'href="{kind}/{owner}/{name}/blob/main/docs/b.md"' in made
+    assert f'src="{kind}/{owner}/{name}/resolve/main/c.png"' in made
+
+
 def test_links_to_pages_of_this_site_stay():
     assert 'href="/oauth/device?user_code=x"' in md("[x](/oauth/device?user_code=x)")
 

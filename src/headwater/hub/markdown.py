@@ -50,7 +50,7 @@ def render(text: str, *, link_base: str | None, image_base: str | None = None, o
     a reader's browser would ask whatever page the writer named, as the reader.
     """
     if image_base is None and link_base is not None:
-        image_base = link_base.replace("/blob/", "/resolve/", 1)
+        image_base = _with_view(link_base, "resolve")
     cut = text[:MAX_CHARS].replace("\x00", "\ufffd")
     html = _render_once(cut, link_base, image_base, own_origin)
     return f"{AS_WRITTEN}{escape(cut)}</pre>" if html is None else html
@@ -408,6 +408,8 @@ _ATTRIBUTES: dict[str, set[str]] = {
 _NUMBERS = frozenset({"width", "height", "border", "start", "value", "span", "colspan", "rowspan"})
 _NUMBER = re.compile(r"\d{1,4}(?:px|%)?")
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{0,400000}")
+_VIEWS = ("blob", "resolve", "raw", "tree")
+_KINDS = ("datasets", "spaces", "models")
 _OWN_FILE = re.compile(r"/uploads/[^/]+|/(?:(?:datasets|spaces)/)?[\w.\-]+/[\w.\-]+/(?:resolve|raw)/.+")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
 _LINK_OR_IMAGE = re.compile(r'<a[ >]|</a>|<img((?: [a-z\-]+="[^"]*")+)>')
@@ -527,6 +529,23 @@ def _is_own_file(address: str) -> bool:
     return _OWN_FILE.fullmatch(path) is not None
 
 
+def _view_at(segments: Sequence[str]) -> int | None:
+    """Which segment of ``/ns/name/blob/rev/…``, or of one with its kind in front, is the view; what ``..`` must not leave comes before.
+
+    By its place: owners and repositories may be called so, too, but no owner is called as a kind is.
+    """
+    at = 4 if segments[1:2] and segments[1] in _KINDS else 3
+    return at if len(segments) > at and segments[at] in _VIEWS else None
+
+
+def _with_view(base: str, view: str) -> str:
+    segments = base.split("/")
+    at = _view_at(segments)
+    if at is None:
+        return base
+    return "/".join([*segments[:at], view, *segments[at + 1 :]])
+
+
 def _joined(base: str | None, value: str) -> str | None:
     """A relative address on its base, never above the revision that the base is in."""
     if value.startswith("/"):
@@ -536,9 +555,8 @@ def _joined(base: str | None, value: str) -> str | None:
     path, hash_sign, fragment = value.partition("#")
     path, question_mark, query = path.partition("?")
     segments = base.rstrip("/").split("/")
-    # /ns/name/blob/rev, or one more in front: the part that ".." must not leave.
-    words = [i for i, word in enumerate(segments) if word in ("blob", "resolve", "raw", "tree")]
-    lowest = min(words[0] + 2, len(segments)) if words else len(segments)
+    at = _view_at(segments)
+    lowest = len(segments) if at is None else min(at + 2, len(segments))
     for segment in path.split("/"):
         if segment == "..":
             del segments[max(lowest, len(segments) - 1) :]
