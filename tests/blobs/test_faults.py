@@ -161,6 +161,23 @@ def test_requests_while_the_store_is_down_are_refused_and_commit_nothing(store_a
     assert (answer.status_code, answer.content) == (200, data)
 
 
+def test_a_whole_file_that_comes_altered_is_not_passed_on(store_app, faulty):
+    """Small: refused. Large: the answer ends before its last piece, so that nobody takes it for the file."""
+    app = store_app(url=faulty.url, timeout_s=2, direct=False)
+    small, large = os.urandom(300_000), os.urandom(3_500_000)
+    put_by_lfs(app, "ada/m", small)
+    put_by_lfs(app, "ada/n", large)
+    faulty.fail("altered", matches=lambda method, path: method == "GET" and "/sha256/" in path)
+    answer = httpx.get(f"{app.url}/ada/m/resolve/main/w.bin", timeout=30)
+    assert answer.status_code == 503
+    assert "other bytes" in answer.headers["x-error-message"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{app.url}/ada/n/resolve/main/w.bin", timeout=30)
+    faulty.heal()
+    for repo, data in (("ada/m", small), ("ada/n", large)):
+        assert httpx.get(f"{app.url}/{repo}/resolve/main/w.bin", timeout=30).content == data
+
+
 def test_packs_that_come_altered_are_fetched_again_and_never_believed(store_app, faulty):
     app = store_app(url=faulty.url, timeout_s=2)
     api = app.hf("ada")

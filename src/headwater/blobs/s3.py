@@ -42,6 +42,7 @@ AHEAD = 3  # blocks of an object that is read in order
 MAX_OBJECT_PARTS = 9000
 _log = logging.getLogger("headwater.blobs")
 
+_DIGEST = re.compile(r"sha256/../../([0-9a-f]{64})(?:\.\d+)?")
 SITE_OBJECT = "headwater-site.json"
 _STATUS = re.compile(r"status(?: code)?: (\d{3})")
 MAX_SKEW_S = 14 * 60  # beyond a quarter of an hour stores refuse every signature
@@ -57,10 +58,21 @@ class ObjectSource:
     is_local = False
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """A whole object whose key says its digest is checked on the way; its last piece comes only if it is right.
+
+        Raises:
+            ObjectDamaged: the store gave other bytes.
+        """
+        claimed = _DIGEST.fullmatch(self.key) if (start, end) == (0, self.size_bytes) else None
+        hasher = hashlib.sha256()
         while start < end:
             stop = min(start + STEP_BYTES, end)
             data = self.store.read_range(self.key, start, stop)
-            if len(data) < stop - start:
+            if claimed is not None:
+                hasher.update(data)
+            is_wrong = claimed is not None and stop == end and hasher.hexdigest() != claimed[1]
+            if is_wrong or len(data) < stop - start:
+                _log.error("store.damaged", extra={"key": self.key})
                 raise ObjectDamaged(self.key)
             yield data
             start = stop
