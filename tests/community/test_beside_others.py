@@ -1,4 +1,4 @@
-"""Comments on PostgreSQL, which wait for those of their own discussion alone, and what must hold all the same."""
+"""Comments on PostgreSQL (and merges, commits and pictures beside them), which wait for those of their own discussion alone, and what must hold all the same."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 
+from headwater.accounts import Action
 from headwater.assembly import build_site, prepare_data
 from headwater.db import Database, DatabaseSettings, Tx, open_database, row_locked
-from headwater.hub.community import attachments, discussions
-from headwater.hub.community.errors import LimitReached
-from headwater.hub.models import RepoKind, RepoName
+from headwater.hub.access import get_repository
+from headwater.hub.community import attachments, discussions, pulls
+from headwater.hub.community.errors import LimitReached, StatusRefused
+from headwater.hub.community.models import Discussion, Status
+from headwater.hub.content.commits import commit_draft
+from headwater.hub.content.draft import Draft, InlineFile
+from headwater.hub.content.refs import create_branch
+from headwater.hub.git import GitStore
+from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.tables.attachments import attachment, attachment_use
 from headwater.hub.tables.community import discussion, discussion_event
-from headwater.kernel import Actor, Settings, utcnow
+from headwater.kernel import SYSTEM, Actor, Settings, utcnow
+from headwater.ledger.tables import entry
 from tests.community.conftest import NOW, World
 from tests.community.test_attachments import keep
 from tests.conftest import LiveApp, wait_for
@@ -139,3 +147,66 @@ def test_a_picture_that_is_just_going_is_named_by_nobody(world: World):
         assert dropping.let_go() == 1
         saying.result(20)
     assert left(world) == (0, 0)
+
+
+def test_a_merge_beside_comments_and_commits_is_one_merge_and_loses_none_of_them(world: World):
+    """Comments and commits wait for no turn; the merge decides by rows that they write, and comes to the same end."""
+    site, ada, bob, repo = world.site, world.person("ada"), world.person("bob"), world.site.db.read(found_river)
+    made = site.db.write(
+        lambda tx: pulls.create_pull_request(tx, bob, repo, title="A proposal", status=Status.OPEN, now=NOW)
+    )
+    head = world.commit(bob, repo, made.ref, {"proposed.txt": b"by bob"}, "Propose")
+    people, rounds, begin = [world.person(f"guest{n}") for n in range(4)], 6, threading.Barrier(8)
+
+    def talk(who: Actor) -> None:
+        begin.wait(20)
+        for n in range(rounds):
+            site.db.write(discussions.add_comment, who, MODEL, RIVER, made.num, f"{who.name} says {n}", now=utcnow())
+
+    def write(branch: str) -> None:
+        begin.wait(20)
+        for n in range(rounds):
+            draft = Draft(f"{branch} {n}", "", None, [InlineFile(f"{branch}-{n}.txt", b"x")])
+            commit_draft(site, ada, MODEL, RIVER, branch, draft)
+
+    def merge(who: Actor) -> Discussion:
+        begin.wait(20)
+        return pulls.merge_pull_request(site, who, MODEL, RIVER, made.num, comment=f"by {who.name}", now=utcnow())
+
+    create_branch(site, ada, MODEL, RIVER, "side")
+    with ThreadPoolExecutor(8) as pool:
+        talking = [pool.submit(talk, who) for who in people]
+        writing = [pool.submit(write, branch) for branch in ("main", "side")]
+        merging = [pool.submit(merge, ada) for _ in range(2)]
+        for each in (*talking, *writing):
+            each.result(120)
+        failed = [each.exception(120) for each in merging]
+    assert [type(each) for each in failed if each is not None] == [StatusRefused]  # one of two, and it is told why
+    (merged,) = (each.result() for each, why in zip(merging, failed, strict=True) if why is None)
+    assert merged.status is Status.MERGED
+
+    with site.db.reading() as tx:
+        query = select(discussion_event).join(discussion, discussion.c.id == discussion_event.c.discussion_id)
+        events = tx.execute(query.where(discussion.c.num == made.num)).all()
+        counts = select(discussion.c.n_events, discussion.c.n_comments).where(discussion.c.num == made.num)
+        counted = tx.execute(counts).one()
+        entries = tx.execute(select(func.count()).select_from(entry).where(entry.c.kind == "pull.merged")).scalar()
+    said = [event.body for event in events if event.kind == "comment"]
+    assert {f"{who.name} says {n}" for who in people for n in range(rounds)} <= set(said)
+    assert len(said) == len(people) * rounds + 2  # what opened it, and what the merge said
+    assert len([event for event in events if event.kind == "status-change"]) == 1
+    assert (counted.n_events, counted.n_comments) == (len(events), len(said))
+    assert entries == 1
+    with site.part(GitStore).open(repo.id) as snap:
+        assert snap.refs[made.ref] == head
+        assert snap.commit_info(merged.merge_commit).parents[1] == head
+        tip = snap.resolve("main")
+        assert snap.merge_base(merged.merge_commit, tip) == merged.merge_commit
+        there = {entry.path for entry in snap.list_tree(tip)}
+        assert {"proposed.txt", *(f"main-{n}.txt" for n in range(rounds))} <= there
+        assert {f"side-{n}.txt" for n in range(rounds)} <= {e.path for e in snap.list_tree(snap.resolve("side"))}
+        snap.run_git("fsck", "--strict")
+
+
+def found_river(tx: Tx) -> Repository:
+    return get_repository(tx, SYSTEM, MODEL, RIVER, Action.READ)

@@ -23,11 +23,16 @@ from headwater.hub.community.errors import (
     StatusRefused,
 )
 from headwater.hub.community.models import DiscussionFilter, EventKind, Status
+from headwater.hub.content import commits
+from headwater.hub.content.draft import Draft, InlineFile
 from headwater.hub.errors import RepositoryNotFound, RevisionNotFound
-from headwater.hub.git import GitStore
+from headwater.hub.git import GitStore, push
+from headwater.hub.git.packs import PackWriter
+from headwater.hub.git.pktline import pkt
 from headwater.hub.models import RepoKind, RepoName
 from headwater.kernel import ANONYMOUS
 from tests.community.conftest import NOW, World
+from tests.rules.test_packs_and_refs import PushBody
 
 MODEL = RepoKind.MODEL
 RIVER = RepoName("ada", "river")
@@ -344,6 +349,45 @@ def test_a_branch_that_moves_under_a_merge_is_merged_again(world: World, monkeyp
     with world.site.part(GitStore).open(repo.id) as snap:
         assert snap.commit_info(merged.merge_commit).parents[0] == moved[0]
         assert {"a.txt", "c.txt"} <= {entry.path for entry in snap.list_tree(merged.merge_commit)}
+
+
+@pytest.mark.parametrize("way", ["a commit", "a push"])
+def test_nothing_is_added_to_a_pull_request_that_is_merged_this_moment(world: World, monkeypatch, way: str):
+    """Who adds to it was let in before the merge, and comes to the transaction after it: merged is what the merge saw."""
+    repo = world.repo("ada/river")
+    ada, bob = world.person("ada"), world.person("bob")
+    made = open_pull(world, bob)
+    head = world.commit(bob, repo, made.ref, {"a.txt": b"a\n"}, "Add a")
+    world.site.db.write(discussions.change_status, bob, MODEL, RIVER, made.num, "open", now=NOW)
+    module = commits if way == "a commit" else push
+    real, merged = module.publish, []
+
+    def after_a_merge(*args, **kwargs):
+        if not merged:
+            merged.append(pulls.merge_pull_request(world.site, ada, MODEL, RIVER, made.num, now=NOW))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "publish", after_a_merge)
+    if way == "a commit":
+        with pytest.raises(PullNotWritable, match="merged"):
+            commits.commit_draft(
+                world.site, bob, MODEL, RIVER, made.ref, Draft("late", "", None, [InlineFile("b.txt", b"b\n")])
+            )
+    else:
+        with PackWriter(world.site.blobs.tmp) as pack:
+            with world.site.part(GitStore).open(repo.id) as snap:
+                tree = snap.raw_commit(head).tree
+            who = b"b <b@b> 1900000000 +0000"
+            text = b"tree %s\nparent %s\nauthor %s\ncommitter %s\n\nlate\n" % (tree.encode(), head.encode(), who, who)
+            new, data = pack.add(1, text).hex(), pack.finish().data
+        line = pkt(f"{head} {new} {made.ref}\0report-status".encode())
+        report = push.receive(world.site, bob, MODEL, RIVER, PushBody(line + b"0000" + data))
+        assert f"ng {made.ref}".encode() in report
+        assert b"merged" in report
+    assert merged
+    with world.site.part(GitStore).open(repo.id) as snap:
+        assert snap.refs[made.ref] == head
+        assert snap.commit_info(merged[0].merge_commit).parents[1] == head
 
 
 def test_a_missing_number_is_not_found(world: World):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from headwater.accounts import Action
 from headwater.db import Tx
@@ -152,7 +153,9 @@ def _commit_once(
         return head
     move = RefMove(ref, head, built.commit)
     pull = community.pull_number(ref) or 0
-    publish(site, actor, repo.id, [move], built, epoch=snap.prune_epoch, now=now, pull=pull)
+    # Asked again in the transaction: it may have been merged or closed since.
+    still = partial(community.require_pull_writable, actor=actor, repo=repo, num=pull) if pull else None
+    publish(site, actor, repo.id, [move], built, epoch=snap.prune_epoch, now=now, also=still, pull=pull)
     return built.commit
 
 

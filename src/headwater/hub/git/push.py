@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from headwater import accounts
 from headwater.accounts import Action, NotAllowed
@@ -183,6 +184,7 @@ class _Push:
         while commands := [c for c in self._asked.commands if c.ref not in self._refused]:
             pointers, paths, pull = self._check(snap, commands)
             moves = [RefMove(c.ref, _commit(c.old), _commit(c.new)) for c in commands]
+            into_pulls = any(_pull_of(move.ref) is not None for move in moves)
             try:
                 publish(
                     self._site,
@@ -192,6 +194,7 @@ class _Push:
                     self._arrived.pack,
                     epoch=snap.prune_epoch,
                     now=utcnow(),
+                    also=partial(_require_pulls, self._actor, self._repo, moves) if into_pulls else None,
                     pointers=pointers,
                     paths=paths,
                     pull=pull,
@@ -230,6 +233,16 @@ def _pull_of(ref: str) -> int | None:
     from headwater.hub.community import pull_number
 
     return pull_number(ref)
+
+
+def _require_pulls(actor: Actor, repo: Repository, moves: list[RefMove], tx: Tx) -> None:
+    """Again, where it counts: a pull request may have been merged or closed since."""
+    from headwater.hub.community import require_pull_writable
+
+    for move in moves:
+        number = _pull_of(move.ref)
+        if number is not None:
+            require_pull_writable(tx, actor, repo, number)
 
 
 def _may_write_pull(tx: Tx, actor: Actor, repo: Repository, ref: str) -> bool:
