@@ -59,7 +59,7 @@ def check_repository(tx: Tx, actor: Actor, found: Repository | None, action: Act
 
 def find_by_name(tx: Tx, kind: RepoKind, name: RepoName) -> Repository | None:
     """By present or former name, whoever asks: for services that check rights themselves."""
-    key = str(name).casefold()
+    key = name.key
     return tx.remembered(("repository", kind, key), lambda: _find_by_key(tx, kind, key))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 
 from headwater.accounts import Resource
 from headwater.kernel import AccountId, CommitId, RepoId
@@ -45,6 +46,11 @@ class RepoName:
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
+    @cached_property
+    def key(self) -> str:
+        """By which it is looked up: names that differ in letter case alone are one."""
+        return str(self).casefold()
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -75,7 +81,7 @@ class Repository:
         """``datasets/ns/name``: the address below the site's root, without a leading slash."""
         return f"{self.kind.url_prefix}{self.name}"
 
-    @property
+    @cached_property
     def resource(self) -> Resource:
         return Resource(
             owner_id=self.owner_id,

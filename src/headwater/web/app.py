@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import random
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -14,9 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headwater.blobs import Piece
 from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
 from headwater.kernel.addresses import network, plain_address
+from headwater.web.heads import Told, asked_names, header_lines, standing_headers
 from headwater.web.logs import write_info
 from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere, refuse_in_json
 from headwater.web.routing import Access, Route, Router
@@ -28,29 +31,28 @@ from headwater.web.watch import Seen, Watch
 Authenticate = Callable[[Request], Awaitable[Actor]]
 Identify = Callable[[Request, Tx], Actor]
 Dialect = Callable[[Request, HeadwaterError], Response]
-# Status, headers as the response has them, headers that every answer gets, body.
-SendWhole = Callable[[int, Sequence[tuple[bytes, bytes]], Sequence[tuple[bytes, bytes]], bytes], None]
+
+
+class Connection(Protocol):
+    """How an answer at hand leaves: ``lines`` are its headers, which name the body's size and say nothing of the connection."""
+
+    @property
+    def takes_pieces(self) -> bool: ...
+
+    def send_whole(self, status: int, lines: bytes, body: bytes) -> None:
+        """With HEAD the body itself is left out here."""
+        ...
+
+    def send_pieces(
+        self, status: int, lines: bytes, pieces: Iterable[Piece], count: int, ended: Callable[[], None]
+    ) -> None:
+        """Begin to; ``ended`` is called by the event loop, however it ended."""
+        ...
+
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _PLAIN_PATH = re.compile(rb"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~@:+,;=!$&'()*-]+)+/?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-# What strangers wrote may be shown from this origin, but never run in it.
-_SANDBOX = b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
-_PAGE_POLICY = (
-    b"default-src 'self'; img-src 'self' data:; object-src 'none'; form-action 'self'; base-uri 'none'; "
-    b"frame-ancestors 'none'"
-)
-_RUNS_IN_BROWSERS = frozenset(
-    (
-        b"text/html",
-        b"application/xhtml+xml",
-        b"image/svg+xml",
-        b"text/xml",
-        b"application/xml",
-        b"application/pdf",
-    )
-)
-
 log = structlog.get_logger("headwater.web")
 
 
@@ -94,8 +96,8 @@ class _App:
         self.watch = Watch(router.routes, settings)
         self._bound: dict[str, Any] | None = None  # to every line of the log: which process it is
 
-    def at_once(self, scope: Scope, send_whole: SendWhole) -> bool:
-        """Answer a GET or HEAD without a task of its own, where the whole answer is at hand.
+    def at_once(self, scope: Scope, connection: Connection) -> bool:
+        """Answer a GET or HEAD without a task of its own, where the whole answer is at hand, or the files that it lies in.
 
         Where it is not, or the answer is a refusal, nothing is sent, and calling the application with the same scope goes on
         from there.
@@ -109,11 +111,19 @@ class _App:
                 return False
             call.is_asked = True
             response = call.response = self._answer_at_once(call.request, route)
-            body = None if response is None else _body_at_hand(response, scope)
-            if response is None or body is None:
+            found = None if response is None else _body_at_hand(response, scope)
+            if response is None or found is None:
                 return False
-            given = response.raw_headers
-            send_whole(response.status_code, given, call.answer.begin(response.status_code, given), body)
+            if isinstance(found, bytes):
+                connection.send_whole(response.status_code, call.answer.lines_of(response), found)
+            elif connection.takes_pieces:
+                lines = call.answer.lines_of(response)
+                count, pieces = found
+                connection.send_pieces(response.status_code, lines, pieces, count, functools.partial(self._end, call))
+                del scope["headwater.call"]
+                return True
+            else:
+                return False
         except Exception as exc:  # noqa: BLE001 -- raised again where refusals are written
             call.failed = exc
             return False
@@ -341,28 +351,35 @@ class _Answer:
 
     def begin(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Its head leaves; gives the headers to be added."""
-        self.status = status
-        self.seen.began(status)
         present = dict(given)
-        length = present.get(b"content-length")
-        self.size_bytes = 0 if length is None else int(length)
-        headers: list[tuple[bytes, bytes]] = []
+        self._began(status, int(present.get(b"content-length", 0)))
+        headers = standing_headers(present, is_strangers="serves_strangers_bytes" in self._state)
         if b"x-request-id" not in present:
             headers.append((b"x-request-id", self._request_id.encode("ascii")))
-        if b"x-content-type-options" not in present:
-            headers.append((b"x-content-type-options", b"nosniff"))
-        media_type = present.get(b"content-type", b"").partition(b";")[0].lower()
-        if media_type in _RUNS_IN_BROWSERS and b"content-security-policy" not in present:
-            is_page = media_type == b"text/html" and "serves_strangers_bytes" not in self._state
-            headers.append((b"content-security-policy", _PAGE_POLICY if is_page else _SANDBOX))
-            if b"referrer-policy" not in present:
-                headers.append((b"referrer-policy", b"same-origin"))
         return headers
 
+    def lines_of(self, response: Response) -> bytes:
+        """Its head leaves; gives all of its headers, as they leave.
 
-def _body_at_hand(response: Response, scope: Scope) -> bytes | None:
+        Raises:
+            RuntimeError: one holds what none may.
+        """
+        told: Told | None = getattr(response, "told", None)
+        if told is None:
+            given = response.raw_headers
+            return header_lines([*given, *self.begin(response.status_code, given)])
+        self._began(response.status_code, told.size_bytes)
+        return b"%bx-request-id: %b\r\n" % (told.lines, self._request_id.encode("ascii"))
+
+    def _began(self, status: int, size_bytes: int) -> None:
+        self.status = status
+        self.size_bytes = size_bytes
+        self.seen.began(status)
+
+
+def _body_at_hand(response: Response, scope: Scope) -> bytes | tuple[int, Iterable[Piece]] | None:
     at_hand = getattr(response, "at_hand", None)
-    body: bytes | None = None if at_hand is None else at_hand(scope)
+    body: bytes | tuple[int, Iterable[Piece]] | None = None if at_hand is None else at_hand(scope)
     return body
 
 
@@ -374,9 +391,10 @@ def _break_off(scope: Scope) -> None:
 
 
 def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value, "latin-1")
+    if b"x-request-id" in asked_names(scope):
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+                return str(value, "latin-1")
     return f"{random.getrandbits(64):016x}"
 
 

@@ -15,28 +15,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from headwater.blobs import Extent, Piece
 from headwater.kernel.addresses import plain_address
 from headwater.web.bodies import SocketReader
+from headwater.web.heads import header_lines
 from headwater.web.sending import OpenFile, senders
 from headwater.web.watch import RECEIVED_BY_LOOP, RECEIVED_BY_THREAD, SENT_BY_LOOP
 
@@ -62,10 +57,13 @@ class Protocol(HttpToolsProtocol):
 
     is_plain = False
     body_seen = 0
+    _context: contextvars.Context
     _in_head = True
     _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
     _head_since: float | None = None  # since when a request's head is waited for
+    _idle_since: float | None = None  # since when the next request is, after an answer
+    _keeps_alive = False  # whether the connection stays open after the answer that is being made
     _discarding = False
     is_leaving = False
 
@@ -95,6 +93,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self.body_seen = self._head_bytes = 0
         self._in_head = True
+        self._idle_since = None
         self._expect_head()
 
     def on_url(self, url: bytes) -> None:
@@ -114,47 +113,168 @@ class Protocol(HttpToolsProtocol):
             raise ValueError(_TOO_LONG)
 
     def on_headers_complete(self) -> None:
+        """As uvicorn's own, but that an answer at hand gets no cycle."""
         self._in_head = False
         self._head_since = None
-        super().on_headers_complete()
+        scope, version = self.scope, self.parser.get_http_version()
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["raw_path"] = target.path
+        scope["query_string"] = target.query or b""
+        names = scope["headwater.names"] = frozenset([name for name, _ in self.headers])  # type: ignore[typeddict-unknown-key]
+        self._keeps_alive = version != "1.0" and self.parser.should_keep_alive()
+        before = self.cycle
+        if before is not None and not before.response_complete:
+            # What is queued would be answered one inside the other, and so is not answered at once.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self._begin_cycle(), self.app))
+            return
+        if self.is_leaving:
+            self._keeps_alive = False
+        context = contextvars.copy_context()
+        at_once = getattr(self.app, "at_once", None)
+        if at_once is not None and not self.flow.write_paused and _OF_A_BODY.isdisjoint(names):
+            self._context = context
+            if context.run(at_once, scope, self):
+                return
+        self._run_task(self._begin_cycle(), self.app, context)
+
+    def _begin_cycle(self) -> RequestResponseCycle:
+        cycle = self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self._keeps_alive,
+            on_response=self.on_response_complete,
+        )
+        return cycle
 
     def on_body(self, body: bytes) -> None:
         self.body_seen += len(body)
         RECEIVED_BY_LOOP.add_alone(len(body))
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        if self.cycle is not None:  # one that was answered at once has none
+            super().on_message_complete()
+
+    # ---- answers at hand, inside the parser's callback for the request's head
+
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether pieces could be sent now: on plain TCP, and where nothing of an earlier answer is still to leave."""
+        return self.is_plain and not self.transport.get_write_buffer_size() and not self.transport.is_closing()
+
+    def send_whole(self, status: int, lines: bytes, body: bytes) -> None:
+        """See ``web.app.Connection``; in one write."""
+        if self.scope["method"] == "HEAD":
+            body = b""
+        SENT_BY_LOOP.add_alone(len(body))
+        self.transport.write(self._head(status, lines) + body)
+        if not self._keeps_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def send_pieces(
+        self, status: int, lines: bytes, pieces: Iterable[Piece], count: int, ended: Callable[[], None]
+    ) -> None:
+        """See ``web.app.Connection``."""
+        cycle = self._begin_cycle()  # something is under way, and whoever looks shall see it
+        cycle.more_body, cycle.response_started = False, True
+        context = self._context
+
+        def end(exc: Exception | None) -> None:
+            if exc is not None:  # the client has gone, or reads nothing
+                self.transport.abort()
+            cycle.response_complete = True
+            try:
+                context.run(ended)
+            finally:
+                if not cycle.keep_alive:
+                    self.transport.close()
+                self.on_response_complete()
+
+        self.flow.pause_reading()  # while the socket may block, the loop keeps off it
+        senders().start(self.socket_fd(), pieces, count, self._head(status, lines), end)
+
+    def _head(self, status: int, lines: bytes) -> bytes:
+        end = b"\r\n" if self._keeps_alive else b"connection: close\r\n\r\n"
+        return b"".join((STATUS_LINE[status], _date_lines(self.server_state.default_headers), lines, end))
+
+    def socket_fd(self) -> int:
+        fd: int = self.transport.get_extra_info("socket").fileno()
+        return fd
+
+    # ---- time
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's own, without a timer for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+            self._watch_time()
+
     def _expect_head(self) -> None:
-        # The timer is not set anew for each request, but looks now and then what is waited for.
         if self._head_since is None:
             self._head_since = self.loop.time()
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._look_for_head)
+        self._watch_time()
 
-    def _look_for_head(self) -> None:
-        self._head_timer = None
-        if self._head_since is None or self.transport.is_closing():
+    def _watch_time(self) -> None:
+        # The timer is not set anew for each request, but looks now and then what is waited for.
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        if self.transport.is_closing():
             return
-        if self.flow.read_paused:
-            self._head_since = self.loop.time()  # a pipelined request waits for us, not we for it
-        left = self._head_since + HEAD_S - self.loop.time()
+        if self._head_since is not None:
+            if self.flow.read_paused:
+                self._head_since = now  # a pipelined request waits for us, not we for it
+            left = self._head_since + HEAD_S - now
+        elif self._idle_since is not None:
+            left = self._idle_since + self.timeout_keep_alive - now
+        else:
+            return
         if left > 0.001:
-            self._head_timer = self.loop.call_later(left, self._look_for_head)
+            # Not later than this: a head may begin meanwhile.
+            self._timer = self.loop.call_later(min(left, HEAD_S), self._look_at_time)
         else:
             self.transport.close()
 
     def _forget_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ---- all other answers
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self.is_leaving and cycle is self.cycle:
             cycle.keep_alive = False
-        exchange, context = Exchange(self, cycle, app), contextvars.copy_context()
-        if not context.run(exchange.answer_at_once):
-            task = self.loop.create_task(cycle.run_asgi(exchange), context=context)  # type: ignore[arg-type]
-            task.add_done_callback(self.tasks.discard)
-            self.tasks.add(task)
+        self._run_task(cycle, app, contextvars.copy_context())
+
+    def _run_task(self, cycle: RequestResponseCycle, app: Any, context: contextvars.Context) -> None:
+        exchange = Exchange(self, cycle, app)
+        task = self.loop.create_task(cycle.run_asgi(exchange), context=context)  # type: ignore[arg-type]
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def leave(self) -> None:
         """The process has a successor: answer what comes on this connection once more, with word that it ends.
@@ -199,27 +319,6 @@ class Exchange:
         cycle.scope["headwater.exchange"] = self  # type: ignore[typeddict-unknown-key]
         if protocol.is_plain:
             cycle.scope["extensions"] = _EXTENSIONS
-
-    def answer_at_once(self) -> bool:
-        """Answer without a task of its own, where the application can; inside the parser's callback for the request's head.
-
-        Not where something waits before it: what is queued would be answered one inside the other.
-        """
-        cycle, protocol = self.cycle, self.protocol
-        at_once = getattr(self.app, "at_once", None)
-        if at_once is None or protocol.pipeline or cycle.flow.write_paused or cycle.disconnected:
-            return False
-        if not _OF_A_BODY.isdisjoint([name for name, _ in cycle.scope["headers"]]):
-            return False
-        if not at_once(cycle.scope, self._send_whole):
-            return False
-        del cycle.scope["headwater.exchange"]  # type: ignore[typeddict-item]
-        cycle.more_body = False
-        cycle.response_complete = True
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
-        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -267,28 +366,10 @@ class Exchange:
         cycle.waiting_for_100_continue = False
         self._head = self._head_of(status, headers)
 
-    def _send_whole(
-        self,
-        status: int,
-        headers: Sequence[tuple[bytes, bytes]],
-        added: Sequence[tuple[bytes, bytes]],
-        body: bytes,
-    ) -> None:
-        """``headers`` name the body's size and say nothing of the connection; with HEAD the body itself is left out here."""
-        cycle = self.cycle
-        if cycle.scope["method"] == "HEAD":
-            body = b""
-        told = _told_lines(headers) if isinstance(headers, tuple) else _lines(headers)
-        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        head = b"".join((STATUS_LINE[status], _lines(cycle.default_headers), told, _lines(added), end))
-        SENT_BY_LOOP.add_alone(len(body))
-        cycle.response_started = True
-        cycle.transport.write(head + body)
-
     def _head_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         cycle = self.cycle
         pairs = [*cycle.default_headers, *headers]
-        lines = [STATUS_LINE[status], _lines(pairs)]
+        lines = [STATUS_LINE[status], header_lines(pairs)]
         said, says_close = dict(pairs), False
         if cycle.chunked_encoding is None and b"content-length" in said:
             cycle.expected_content_length = int(said[b"content-length"])
@@ -348,7 +429,7 @@ class Exchange:
             was_paused = flow.read_paused
             flow.pause_reading()  # while the socket may block, the loop keeps off it
             try:
-                await senders().send(self._socket_fd(), pieces, count, head)
+                await senders().send(self.protocol.socket_fd(), pieces, count, head)
             except asyncio.CancelledError:
                 self.abort()
                 raise
@@ -399,7 +480,7 @@ class Exchange:
         if cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
             protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        sock = socket.socket(fileno=os.dup(self._socket_fd()))
+        sock = socket.socket(fileno=os.dup(self.protocol.socket_fd()))
         self._came_before = len(cycle.body)
         self.taken = SocketReader(sock, bytes(cycle.body), size_bytes)
         cycle.body = bytearray()
@@ -426,25 +507,16 @@ class Exchange:
             cycle.keep_alive = False
             self._closes_late = True
 
-    def _socket_fd(self) -> int:
-        fd: int = self.protocol.transport.get_extra_info("socket").fileno()
-        return fd
+
+_dated: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
 
 
-def _lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """As they leave.
-
-    Raises:
-        RuntimeError: one holds what none may.
-    """
-    if HEADER_RE.search(b"".join([name for name, _ in headers])) or HEADER_VALUE_RE.search(
-        b"\t".join([value for _, value in headers])
-    ):
-        raise RuntimeError("a header of the answer holds what no header may")
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
-
-
-_told_lines = functools.lru_cache(maxsize=512)(_lines)  # of those that are told again and again
+def _date_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The headers that uvicorn makes anew each second, as they leave."""
+    global _dated  # noqa: PLW0603
+    if _dated[0] is not headers:
+        _dated = headers, header_lines(headers)
+    return _dated[1]
 
 
 class _Server(Server):

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from headwater.blobs import ByteSource, Extent, MemorySource, Piece
 from headwater.web import watch
+from headwater.web.heads import RawHeaders, Told, asked_names
 from headwater.web.refusals import BadRange
 from headwater.web.site import Site
 from headwater.web.threads import run_in
@@ -28,9 +29,6 @@ STEP_BYTES = 1 << 20
 AT_HAND_BYTES = 1 << 16  # of a body in memory that leaves behind its head in one write
 _RANGE = re.compile(r"(\d*)-(\d*)")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 def encoded(headers: Mapping[str, str]) -> RawHeaders:
@@ -75,11 +73,12 @@ class ReadyResponse(Response):
 class HeadResponse(Response):
     """The answer to a HEAD for strangers' bytes, as ``SourceResponse.told_whole`` has said it before."""
 
-    def __init__(self, request: Request, headers: RawHeaders) -> None:
+    def __init__(self, request: Request, told: Told) -> None:
         self.status_code = 200
         self.background = None
         self.body = b""
-        self.raw_headers = headers  # type: ignore[assignment]  # nobody adds to them
+        self.told = told
+        self.raw_headers = told.headers  # type: ignore[assignment]  # nobody adds to them
         request.scope["state"]["serves_strangers_bytes"] = True
 
     def at_hand(self, scope: Scope) -> bytes | memoryview:
@@ -168,8 +167,8 @@ class SourceResponse(Response):
                 block = await run_in(where, next, blocks, b"")
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def at_hand(self, scope: Scope) -> bytes | None:
-        """The body, where status, headers and body are known without any I/O; None where they are not.
+    def at_hand(self, scope: Scope) -> bytes | tuple[int, Iterable[Piece]] | None:
+        """The body, or its size and pieces, where status, headers and body are known without any I/O; None where they are not.
 
         Raises:
             BadRange.
@@ -179,17 +178,17 @@ class SourceResponse(Response):
             return b""
         if count <= AT_HAND_BYTES and isinstance(self._source, MemorySource):
             return b"".join(piece for piece in pieces if isinstance(piece, bytes))
-        return None
+        return (count, pieces) if self._source.is_local else None
 
-    def told_whole(self) -> RawHeaders | None:
-        """All headers, where the answer is the whole of the bytes."""
+    def told_whole(self) -> Told | None:
+        """The head, where the answer is the whole of the bytes."""
         self._settle(self._request.scope)
-        return tuple(self.raw_headers) if self.status_code == 200 else None
+        return Told(self.raw_headers) if self.status_code == 200 else None
 
     def _settle(self, scope: Scope) -> tuple[int, Iterable[Piece]]:
         """Decide, once, what is answered: sets status and headers, and gives the body's size and pieces."""
         if self._settled is None:
-            self._settled = self._choose(frozenset([name for name, _ in scope["headers"]]))
+            self._settled = self._choose(asked_names(scope))
             if self.status_code != 304:
                 self._add(b"content-length", str(self._settled[0]))
         return self._settled

@@ -57,19 +57,21 @@ class _Job:
     def __init__(
         self,
         sock: socket.socket,
+        head: bytes,
         pieces: Iterable[Piece | OpenFile],
         count: int,
         loop: asyncio.AbstractEventLoop,
+        ended: Callable[[Exception | None], None],
     ) -> None:
         self.sock = sock
-        sock.setblocking(False)
-        self.count = self.left = count
+        self.count = self.left = count + len(head)
+        self._body_bytes = count
         self.started = self.last = time.monotonic()
         self.loop = loop
-        self.done: asyncio.Future[None] = loop.create_future()
+        self._ended = ended
         self.cancelled = False
         self._pieces: Iterator[Piece | OpenFile] = iter(pieces)
-        self._literal = memoryview(b"")
+        self._literal = memoryview(head)
         self._fd = -1
         self._offset = 0
         self._run_left = 0
@@ -189,16 +191,12 @@ class _Job:
     def finish(self, exc: Exception | None) -> None:
         """Close, and tell the request that waits."""
         self.close()
-
-        def tell() -> None:
-            if not self.done.done():
-                if exc is None:
-                    self.done.set_result(None)
-                else:
-                    self.done.set_exception(exc)
-
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
-            self.loop.call_soon_threadsafe(tell)
+            self.loop.call_soon_threadsafe(self._tell, exc)
+
+    def _tell(self, exc: Exception | None) -> None:
+        SENT_BY_KERNEL.add_alone(max(0, self._body_bytes - self.left))
+        self._ended(exc)
 
 
 @functools.cache
@@ -317,29 +315,54 @@ class Senders:
         self._turn = itertools.cycle(self._threads)
 
     async def send(self, socket_fd: int, pieces: Iterable[Piece | OpenFile], count: int, head: bytes = b"") -> None:
-        """Send ``head``, and ``count`` bytes made up by ``pieces``, on a duplicate of a non-blocking socket.
-
-        Nobody else may read or write the socket meanwhile: it is made to block for a time, which a duplicate shares.
+        """As ``start``, and waits for the end.
 
         Raises:
             OSError: the peer has gone or takes nothing, or the pieces are not what was announced.
         """
-        everything = itertools.chain((head,), pieces) if head else pieces
-        sock = socket.socket(fileno=os.dup(socket_fd))
-        job = _Job(sock, everything, count + len(head), asyncio.get_running_loop())
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(exc: Exception | None) -> None:
+            if not done.done():
+                if exc is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(exc)
+
+        cancel = self.start(socket_fd, pieces, count, head, tell)
+        try:
+            await done
+        except asyncio.CancelledError:
+            cancel()
+            raise
+
+    def start(
+        self,
+        socket_fd: int,
+        pieces: Iterable[Piece | OpenFile],
+        count: int,
+        head: bytes,
+        ended: Callable[[Exception | None], None],
+    ) -> Callable[[], None]:
+        """Begin to send ``head``, and ``count`` bytes made up by ``pieces``, on a duplicate of a non-blocking socket.
+
+        Nobody else may read or write the socket meanwhile: it is made to block for a time, which a duplicate shares.
+        The running event loop calls ``ended`` with what went wrong, if anything did. Returns what breaks it off.
+        """
+        # With all of its kind said, nothing is asked of the kernel; the family matters to addresses only.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, os.dup(socket_fd))
+        job = _Job(sock, head, pieces, count, asyncio.get_running_loop(), ended)
         thread = next(self._turn)
         if count >= WORTH_BYTES and self._fast.may_take():
             self._fast.take(job, thread.add)
         else:
             thread.add(job)
-        try:
-            await job.done
-        except asyncio.CancelledError:
+
+        def cancel() -> None:
             job.cancel()
             thread.wake()
-            raise
-        finally:
-            SENT_BY_KERNEL.add_alone(max(0, count - job.left))
+
+        return cancel
 
 
 _senders: Senders | None = None

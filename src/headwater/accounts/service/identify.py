@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from headwater.accounts import credentials
 from headwater.accounts.errors import BadCredential
@@ -17,8 +18,7 @@ SESSION_IDLE = timedelta(days=14)
 SESSION_LONGEST = timedelta(days=90)
 
 
-@dataclass(frozen=True)
-class Identified:
+class Identified(NamedTuple):
     """Who a credential stands for. ``is_stale`` asks the caller to have its last use written, later and aside."""
 
     actor: Actor

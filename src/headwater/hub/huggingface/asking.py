@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,11 +25,15 @@ def asked(request: Request) -> tuple[RepoKind, RepoName]:
     Raises:
         RepositoryNotFound: nothing can have such a name.
     """
-    values = request.path_params
-    namespace, name = values["ns"], values["name"]
+    values = request.scope["path_params"]
+    return _asked(values.get("type", "models"), values["ns"], values["name"])
+
+
+@functools.lru_cache(maxsize=1024)
+def _asked(kind: str, namespace: str, name: str) -> tuple[RepoKind, RepoName]:
     if max(len(namespace), len(name)) > MAX_NAME_CHARS or "/" in namespace or "/" in name:
         raise RepositoryNotFound
-    return RepoKind.from_plural(values.get("type", "models")), RepoName(namespace, name)
+    return RepoKind.from_plural(kind), RepoName(namespace, name)
 
 
 def renamed(request: Request, repo: Repository) -> Response | None:
@@ -36,7 +41,7 @@ def renamed(request: Request, repo: Repository) -> Response | None:
 
     Relative to this origin: clients follow redirects of HEAD only there.
     """
-    values = request.path_params
+    values = request.scope["path_params"]
     if (values["ns"], values["name"]) == (repo.name.namespace, repo.name.name):
         return None
     raw: str = request.scope["raw_path"].decode("ascii", "replace").split("?")[0]

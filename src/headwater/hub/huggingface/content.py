@@ -30,7 +30,8 @@ from headwater.hub.huggingface.asking import API, asked, count, flag, json_body,
 from headwater.hub.huggingface.downloads import note_download
 from headwater.kernel import Actor, CommitId, XetHash, decode_cursor, encode_cursor
 from headwater.web import Access, Route, Site
-from headwater.web.responses import RawHeaders, encoded
+from headwater.web.heads import RawHeaders, Told, asked_names
+from headwater.web.responses import encoded
 
 TREE_PAGE = 1000
 RECURSIVE_PAGE = 10_000  # clients want all of it, and each page costs as much as a thousand lines
@@ -138,15 +139,14 @@ def resolve_at_once(request: Request, tx: Tx) -> Response | None:
     found = find_file_at_once(site, tx, actor, kind, name, values["rev"], values["path"], with_bytes=not is_head)
     if found is None:
         return None
-    headers = request.scope["headers"]
-    if not is_head or request.scope["query_string"] or not _CONDITIONS.isdisjoint([name for name, _ in headers]):
+    if not is_head or request.scope["query_string"] or not _CONDITIONS.isdisjoint(asked_names(request.scope)):
         return _answer(request, found)
     told = tx.remembered(("told", found), lambda: _file_answer(request, found).told_whole())
     return _answer(request, found, told)
 
 
-def _answer(request: Request, found: FoundFile, told: RawHeaders | None = None) -> Response:
-    """``told``: the headers, where they are known."""
+def _answer(request: Request, found: FoundFile, told: Told | None = None) -> Response:
+    """``told``: the head, where it is known."""
     moved = renamed(request, found.repo)
     if moved is not None:
         return moved

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from headwater.hub import search
 from headwater.kernel import RepoId
+from headwater.web.heads import asked_names
 
 WINDOW_S = 300.0
 MAX_REMEMBERED = 50_000
@@ -22,7 +23,7 @@ _counted: dict[tuple[RepoId, str], float] = {}
 
 def note_download(request: Request, repo_id: RepoId) -> None:
     """Count it, unless the same person's fetching of the same repository was counted a moment ago."""
-    if request.method == "HEAD" and _COUNTER not in [name for name, _ in request.scope["headers"]]:
+    if request.method == "HEAD" and _COUNTER not in asked_names(request.scope):
         return
     now = time.monotonic()
     key = (repo_id, _who(request))
