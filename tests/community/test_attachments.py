@@ -483,6 +483,26 @@ def test_more_pictures_than_a_form_brings_are_refused_and_nothing_typed_is_lost(
         bob.http.headers["Accept-Language"] = "en"
 
 
+@pytest.mark.parametrize(("n_files", "status", "said"), [(1, 413, "too large for a comment"), (12, 422, "12 pictures")])
+def test_a_form_that_is_too_large_as_a_whole_loses_nothing_typed(
+    live_app: LiveApp, bob: Browser, n_files: int, status: int, said: str
+):
+    """Told by its length before anything of it is kept; read on for what was typed, whatever stands behind the files."""
+    repo = live_app.hf("ada").create_repo("ada/by-form", exist_ok=True).repo_id
+    at = f"/{repo}/discussions/new"
+    bob.get(at)
+    files = [(f"{n}.png", bytes(101_000_000 // n_files)) for n in range(n_files)]
+    send_form(bob, at, files, status, title="Very large", text="typed for an hour")
+    assert said in bob.page
+    assert "typed for an hour" in bob.page
+    assert "Very large" in bob.page
+    send_form(bob, at, [], title="Not large any more", text="said")
+    send_form(bob, bob.where, files, status, act="comment", text="typed for another")
+    assert "typed for another" in bob.page
+    send_form(bob, bob.where, [], act="comment", text="and said")
+    assert "and said" in bob.text
+
+
 def test_more_pictures_than_a_comment_shows_are_told_where_it_is_written(live_app: LiveApp, bob: Browser):
     hf = live_app.hf("ada")
     repo = hf.create_repo("ada/by-form", exist_ok=True).repo_id

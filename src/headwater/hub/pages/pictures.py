@@ -13,14 +13,16 @@ from headwater import web
 from headwater.accounts import Action
 from headwater.hub import access, uploads
 from headwater.hub.community import attachments
-from headwater.hub.community.errors import TooManyPictures
+from headwater.hub.community.errors import ImageTooLarge, TooManyPictures
 from headwater.hub.community.settings import AttachmentSettings
 from headwater.hub.pages.head import name_of
 from headwater.hub.uploads import SentFile
 from headwater.kernel import Actor, HeadwaterError
 from headwater.web import Access, Route, Site, shell
+from headwater.web.bodies import announced_size
 
 MAX_AT_ONCE = 10  # in a form
+MAX_DROPPED_BYTES = 1 << 30  # of a form that is too large, read on for what was typed in it
 TEXT_LIMIT_BYTES = 512 * 1024
 # The bytes under a link never change; the right to see them may end, so nobody keeps them for longer.
 MAX_AGE_S = 86_400
@@ -52,10 +54,11 @@ async def show(request: Request) -> Response:
 class TalkForm(shell.Form):
     """A form whose ``text`` may come with pictures; ``text`` has their links once they were kept."""
 
-    def __init__(self, values: dict[str, list[str]], pictures: Sequence[SentFile] = ()) -> None:
+    def __init__(self, values: dict[str, list[str]], pictures: Sequence[SentFile] = (), *, n_dropped: int = 0) -> None:
         super().__init__(values)
         self._own = values
         self.pictures = tuple(pictures)
+        self.n_dropped = n_dropped  # pictures that were too large together to be taken
 
     def append(self, line: str) -> None:
         text = self["text"].rstrip()
@@ -68,7 +71,7 @@ class TalkForm(shell.Form):
 
 
 async def read_form(request: Request) -> TalkForm:
-    """A form of the talk pages, with pictures or without; ``keep_pictures`` is to follow.
+    """A form of the talk pages, with pictures or without; ``keep_pictures`` is to follow, and tells if they were too large.
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed: asked before any picture is taken.
@@ -82,17 +85,19 @@ async def read_form(request: Request) -> TalkForm:
     site = web.site_of(request)
     await web.read_tx(request, access.get_repository, *name_of(request), Action.DISCUSS)
     most = most_bytes(site) * MAX_AT_ONCE + TEXT_LIMIT_BYTES
+    is_too_large = (announced_size(request) or 0) > most
+    new_part = None if is_too_large else lambda: uploads.new_part(site)
     sent = await web.receive_body(
         request,
-        lambda reader: uploads.read_form(reader, content_type, lambda: uploads.new_part(site)),
-        limit_bytes=most,
+        lambda reader: uploads.read_form(reader, content_type, new_part),
+        limit_bytes=MAX_DROPPED_BYTES if is_too_large else most,
     )
     try:
         shell.check_csrf(request, sent["csrf"])
     except HeadwaterError:
         sent.discard()
         raise
-    return TalkForm({name: [text] for name, text in sent.texts.items()}, sent.files)
+    return TalkForm({name: [text] for name, text in sent.texts.items()}, sent.files, n_dropped=sent.n_dropped)
 
 
 async def keep_pictures(request: Request, form: TalkForm) -> None:
@@ -103,8 +108,11 @@ async def keep_pictures(request: Request, form: TalkForm) -> None:
         NotAnImage, ImageTooLarge, QuotaExceeded.
     """
     with _discarding(form):
-        if len(form.pictures) > MAX_AT_ONCE:
-            raise TooManyPictures(len(form.pictures), MAX_AT_ONCE, "Choose fewer at once; more can follow.")
+        n_sent = max(len(form.pictures), form.n_dropped)
+        if n_sent > MAX_AT_ONCE:
+            raise TooManyPictures(n_sent, MAX_AT_ONCE, "Choose fewer at once; more can follow.")
+        if form.n_dropped:
+            raise ImageTooLarge(most_bytes(web.site_of(request)))
         if form.pictures:
             await web.call(request, _keep, form)
 

@@ -38,6 +38,7 @@ class SentFile:
 class SentForm:
     texts: dict[str, str] = field(default_factory=dict)
     files: list[SentFile] = field(default_factory=list)
+    n_dropped: int = 0  # files whose bytes were not kept
 
     def __getitem__(self, name: str) -> str:
         return self.texts.get(name, "")
@@ -48,8 +49,10 @@ class SentForm:
             file.path.unlink(missing_ok=True)
 
 
-def read_form(reader: BodyReader, content_type: str, new_file: Callable[[], Path]) -> SentForm:
+def read_form(reader: BodyReader, content_type: str, new_file: Callable[[], Path] | None) -> SentForm:
     """Read a whole multipart body; memory is one window and the texts.
+
+    ``new_file`` is where the next file goes; None drops their bytes, so that what was typed beside them can be shown again.
 
     Raises:
         BadUpload: it is no such form.
@@ -84,7 +87,7 @@ def read_form(reader: BodyReader, content_type: str, new_file: Callable[[], Path
 class _Parts:
     """What the parser's callbacks fill: one part at a time."""
 
-    def __init__(self, new_file: Callable[[], Path]) -> None:
+    def __init__(self, new_file: Callable[[], Path] | None) -> None:
         self.form = SentForm()
         self.is_ended = False
         self._new_file = new_file
@@ -152,7 +155,9 @@ class _Parts:
         self._text, self._file = None, None
         if not isinstance(filename, str):
             self._text = bytearray()
-        elif filename:
+        elif filename and self._new_file is None:
+            self.form.n_dropped += 1
+        elif filename and self._new_file is not None:
             path = self._new_file()
             with refusing_when_full():
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
