@@ -29,6 +29,7 @@ from headwater.web import (
     Site,
     SourceResponse,
     build_app,
+    protocol,
     read_body,
     read_json_object,
     receive_body,
@@ -75,10 +76,14 @@ def _folder(request: Request) -> Path:
     return site.data_dir
 
 
-async def get_file(request: Request) -> Response:
+def find_file(request: Request, _tx: Tx | None = None) -> Response:
     path = _folder(request) / request.path_params["name"]
     source = FileSource(path, path.stat().st_size)
     return SourceResponse(request, source, etag='"v1"', media_type="text/html", filename="页 1.html")
+
+
+async def get_file(request: Request) -> Response:
+    return find_file(request)
 
 
 async def get_striped(request: Request) -> Response:
@@ -86,10 +91,14 @@ async def get_striped(request: Request) -> Response:
     return SourceResponse(request, Striped(path, path.stat().st_size))
 
 
-async def get_short(request: Request) -> Response:
+def find_short(request: Request, _tx: Tx | None = None) -> Response:
     """A file that is shorter than its record says."""
     path = _folder(request) / request.path_params["name"]
     return SourceResponse(request, FileSource(path, path.stat().st_size + 1000))
+
+
+async def get_short(request: Request) -> Response:
+    return find_short(request)
 
 
 async def get_memory(request: Request) -> Response:
@@ -205,6 +214,8 @@ ROUTES = [
     Route("GET", "/file/{name}", get_file, Access.PUBLIC, "hf"),
     Route("GET", "/striped/{name}", get_striped, Access.PUBLIC, "hf"),
     Route("GET", "/short/{name}", get_short, Access.PUBLIC, "hf"),
+    Route("GET", "/file-at-hand/{name}", get_file, Access.PUBLIC, "hf", at_once=find_file),
+    Route("GET", "/short-at-hand/{name}", get_short, Access.PUBLIC, "hf", at_once=find_short),
     Route("GET", "/memory", get_memory, Access.PUBLIC, "hf"),
     Route("GET", "/starlette/{name}", get_starlette_file, Access.PUBLIC, "hf"),
     Route("PUT", "/digest", put_digest, Access.WRITE, "hf"),
@@ -284,6 +295,8 @@ def serve(folder: Path, listener_fd: int, loop: str) -> None:
         from headwater.web import WebSettings
 
         site.settings = Settings([WebSettings(trusted_proxies=tuple(os.environ["TEST_PROXIES"].split(",")))])
+    if os.environ.get("TEST_TIMES"):
+        protocol.HEAD_S, protocol.KEEP_ALIVE_S = map(float, os.environ["TEST_TIMES"].split())  # type: ignore[assignment]
     app = build_app(site, ROUTES, authenticate, {"loud": refuse_upper}, identify)
     listener = socket.socket(fileno=listener_fd)
     listener.setblocking(False)

@@ -20,11 +20,14 @@ from headwater.web.responses import MAX_RANGES, parse_ranges
 from tests.conftest import wait_for
 from tests.web.raw import Connection
 
+both_ways = pytest.mark.parametrize("way", ["", "-at-hand"])  # by a task of its own, and out of the parser's callback
 
-def test_a_file_arrives_whole_and_the_connection_serves_on(served, big):
+
+@both_ways
+def test_a_file_arrives_whole_and_the_connection_serves_on(served, big, way):
     with httpx.Client(base_url=served.url) as client:
         for _ in range(3):
-            answer = client.get("/file/big")
+            answer = client.get(f"/file{way}/big")
             assert answer.status_code == 200
             assert answer.content == (big / "big").read_bytes()
             assert answer.headers["accept-ranges"] == "bytes"
@@ -46,9 +49,10 @@ def test_curl_gets_ranges(served, big):
         assert done.stdout == expected, spec
 
 
-def test_several_ranges_come_as_multipart(served, big):
+@both_ways
+def test_several_ranges_come_as_multipart(served, big, way):
     data = (big / "big").read_bytes()
-    answer = httpx.get(f"{served.url}/file/big", headers={"Range": "bytes=0-9, 100-199, 150-299, -5"})
+    answer = httpx.get(f"{served.url}/file{way}/big", headers={"Range": "bytes=0-9, 100-199, 150-299, -5"})
     assert answer.status_code == 206
     head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
     message: Message = BytesParser().parsebytes(head + answer.content)
@@ -92,19 +96,21 @@ def test_unchanged_files_are_304_and_changed_ones_come_whole(served):
     assert get(range="lines=1-2").status_code == 200
 
 
-def test_head_has_the_headers_and_no_body(served, big):
+@both_ways
+def test_head_has_the_headers_and_no_body(served, big, way):
     connection = Connection(served.connect())
     for _ in range(2):
-        answer = connection.ask("HEAD", "/file/big")
+        answer = connection.ask("HEAD", f"/file{way}/big")
         assert answer.headers["content-length"] == str((big / "big").stat().st_size)
-    assert connection.ask("HEAD", "/file/big", b"", "Range: bytes=0-9").status == 206
+    assert connection.ask("HEAD", f"/file{way}/big", b"", "Range: bytes=0-9").status == 206
     assert connection.ask("GET", "/memory").body == b"0123456789"
 
 
-def test_pipelined_requests_are_answered_in_order(served, big):
+@both_ways
+def test_pipelined_requests_are_answered_in_order(served, big, way):
     connection = Connection(served.connect())
-    one = b"GET /file/small HTTP/1.1\r\nHost: x\r\n\r\n"
-    connection.send(one + b"GET /file/big HTTP/1.1\r\nHost: x\r\nRange: bytes=7-900000\r\n\r\n" + one * 3)
+    one = f"GET /file{way}/small HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    connection.send(one + f"GET /file{way}/big HTTP/1.1\r\nHost: x\r\nRange: bytes=7-900000\r\n\r\n".encode() + one * 3)
     assert connection.answer().body == (big / "small").read_bytes()
     assert connection.answer().body == (big / "big").read_bytes()[7:900001]
     for _ in range(3):
@@ -128,30 +134,33 @@ def test_eight_clients_at_once_and_memory_stays_flat(served, big):
     assert served.pss_kib() - before < 8 * 1024
 
 
-def test_clients_that_go_away_leave_nothing_open(served):
+@both_ways
+def test_clients_that_go_away_leave_nothing_open(served, way):
     before = served.n_open_files()
     for _ in range(10):
         connection = Connection(served.connect())
-        connection.send(b"GET /file/big HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(f"GET /file{way}/big HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         connection.take(1000)
         connection.close()
     wait_for(lambda: served.n_open_files() <= before, what="closing every file")
     assert httpx.get(f"{served.url}/memory").status_code == 200
 
 
-def test_a_client_that_only_stops_sending_still_gets_its_file(served, big):
+@both_ways
+def test_a_client_that_only_stops_sending_still_gets_its_file(served, big, way):
     import socket
 
     connection = Connection(served.connect())
-    connection.send(b"GET /file/big HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.send(f"GET /file{way}/big HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     connection.take(10)
     connection.sock.shutdown(socket.SHUT_WR)
     assert len(connection.take(1_000_000)) == 1_000_000
 
 
-def test_a_file_shorter_than_its_record_is_never_passed_off_as_whole(served):
+@both_ways
+def test_a_file_shorter_than_its_record_is_never_passed_off_as_whole(served, way):
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{served.url}/short/small")
+        httpx.get(f"{served.url}/short{way}/small")
     assert httpx.get(f"{served.url}/memory").status_code == 200
 
 
@@ -159,10 +168,11 @@ def test_starlettes_own_file_answers_use_the_same_way(served, big):
     assert httpx.get(f"{served.url}/starlette/big").content == (big / "big").read_bytes()
 
 
-def test_an_empty_file(served):
-    answer = httpx.get(f"{served.url}/file/empty")
+@both_ways
+def test_an_empty_file(served, way):
+    answer = httpx.get(f"{served.url}/file{way}/empty")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
-    assert httpx.get(f"{served.url}/file/empty", headers={"Range": "bytes=0-"}).status_code == 416
+    assert httpx.get(f"{served.url}/file{way}/empty", headers={"Range": "bytes=0-"}).status_code == 416
 
 
 def test_what_strangers_wrote_cannot_run(served):
@@ -172,15 +182,16 @@ def test_what_strangers_wrote_cannot_run(served):
     assert "filename*=UTF-8''%E9%A1%B5%201.html" in answer.headers["content-disposition"]
 
 
-def test_a_reader_who_takes_nothing_does_not_hold_up_others(served):
+@both_ways
+def test_a_reader_who_takes_nothing_does_not_hold_up_others(served, way):
     idle = [Connection(served.connect()) for _ in range(6)]
     for connection in idle:
-        connection.send(b"GET /file/big HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(f"GET /file{way}/big HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     done = threading.Event()
 
     def others() -> None:
         for _ in range(20):
-            assert httpx.get(f"{served.url}/file/small").status_code == 200
+            assert httpx.get(f"{served.url}/file{way}/small").status_code == 200
         done.set()
 
     thread = threading.Thread(target=others)
