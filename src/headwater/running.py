@@ -17,6 +17,8 @@ import orjson
 
 from headwater.kernel import HeadwaterError, Kind
 
+LOCK_FILE = "server.lock"
+
 
 class AlreadyRunning(HeadwaterError):
     """A server already holds this data folder; ``running`` is what it wrote into ``server.json``, if it got so far."""
@@ -35,7 +37,7 @@ class AlreadyRunning(HeadwaterError):
 def is_running(data_dir: Path) -> bool:
     """Whether a server, or what is left of one, holds this folder."""
     try:
-        fd = os.open(data_dir / "server.lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(data_dir / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -76,7 +78,7 @@ def lock_folder(data_dir: Path) -> int:
     Raises:
         AlreadyRunning: another server holds it.
     """
-    fd = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for attempt in range(10):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

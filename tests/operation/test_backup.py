@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
 import random
 import shutil
 import sqlite3
@@ -278,3 +280,17 @@ def test_a_snapshot_of_a_later_release_is_refused_before_anything_is_written(kep
     assert refused("restore", f"--from={backups}", f"--data={tmp_path / 'new'}") == "schema_too_new"
     assert not list((tmp_path / "new").rglob("sha256/*"))
     assert not (tmp_path / "new" / "headwater.db").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's part")
+def test_root_leaves_no_files_in_a_site_that_runs_as_somebody_else(kept, tmp_path):
+    """Locks and a database's log that belong to root stop the collector, or the server itself."""
+    data = tmp_path / "data"
+    shutil.copytree(kept["data"], data)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(data / "server.lock", nobody, -1)
+    before = sorted(path.name for path in data.iterdir())
+    assert refused("backup", f"--to={tmp_path / 'backups'}", f"--data={data}") == "not_the_servers_user"
+    assert refused("collector", "confirm", f"--data={data}") == "not_the_servers_user"
+    assert refused("migrate-site", f"--from={data}", "--to-blobs=s3://x/y") == "not_the_servers_user"
+    assert sorted(path.name for path in data.iterdir()) == before

@@ -22,11 +22,12 @@ def backup(folder: Path, keep: int, data_dir: Path, as_json: bool) -> None:  # n
 
     Objects that an earlier backup in the same folder has brought are not copied again.
     """
-    from headwater.cli.open import open_site
+    from headwater.cli.open import open_site, require_servers_user
     from headwater.db import DatabaseSettings
     from headwater.hub.backup import make_backup
 
     out = Output(as_json=as_json)
+    require_servers_user(data_dir)
     _require_site(data_dir)
     site = open_site(data_dir)
     try:

@@ -69,10 +69,12 @@ def migrate_site(
     Both places are named by these flags, or by headwater.toml in the two folders, never by the environment. Reads go on throughout; writes answer 503 in the last pass only. Broken off anywhere, run it again: it goes on. Address
     and keys of the store are read as the server reads them (HEADWATER_S3_…).
     """
+    from headwater.cli.open import require_servers_user
     from headwater.db.moving import telling
     from headwater.hub import moving
 
     out = Output(as_json=as_json)
+    require_servers_user(from_dir)
     source = _place(from_dir, from_database, from_blobs)
     try:
         if source.db.dialect == "sqlite" and not (source.data_dir / "headwater.db").exists():
