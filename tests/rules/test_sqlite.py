@@ -1,4 +1,4 @@
-"""What SQLite is told, and that no process starves beside others."""
+"""What SQLite is told; and, on both databases, that no process starves beside others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from headwater.db import Tx, open_database
 from tests import growth
 
 PROCESSES = 4
-SECONDS = 1.5
+LEAST = 25  # writes, of the process that comes off worst
+DEADLINE_S = 60.0
 
 
 @growth.only_on_one_machine
@@ -36,14 +37,18 @@ def test_what_was_answered_is_on_the_disk_and_a_write_begins_as_one(tmp_path: Pa
 
 
 def write_for_a_while(folder: Path, url: str | None, start: Any, counts: Any, number: int) -> None:
+    """Until each of them has had its turn some times, or one has had far more of them than another."""
     db = open_database(folder, url)
+
+    def add_one(tx: Tx) -> None:
+        tx.execute(text("update site_setting set value = cast(cast(value as integer) + 1 as text) where key = 'n'"))
+
     db.read(lambda tx: tx.execute(text("select 1")).all())
-    start.wait(60)
-    until, done = time.monotonic() + SECONDS, 0
-    while time.monotonic() < until:
-        db.write(lambda tx: tx.execute(text("update site_setting set value = value + 1 where key = 'n'")))
-        done += 1
-    counts[number] = done
+    start.wait(DEADLINE_S)
+    until = time.monotonic() + DEADLINE_S
+    while min(counts) < LEAST and max(counts) <= 20 * LEAST and time.monotonic() < until:
+        db.write(add_one)
+        counts[number] += 1
     db.close()
 
 
@@ -64,5 +69,5 @@ def test_every_process_gets_its_turn(tmp_path: Path) -> None:
         assert other.exitcode == 0
     found = db.read(lambda tx: tx.execute(text("select value from site_setting where key = 'n'")).scalar())
     assert int(found) == sum(counts)
-    assert min(counts) * 8 >= max(counts), list(counts)
+    assert min(counts) >= LEAST, list(counts)
     db.close()
