@@ -24,6 +24,8 @@ from bench.scale_data import World
 from bench.scale_load import fill, postgres_target, sqlite_target
 from headwater.assembly import build_site, prepare_data
 from headwater.config import read_settings
+from headwater.hub.search import upkeep
+from headwater.kernel import utcnow
 from headwater.server import app_for
 from headwater.web.site import Site
 
@@ -46,11 +48,15 @@ def main() -> None:
         "--keep", type=Path, help="make the sites in this folder, keep them, and measure those that are there already"
     )
     act.add_argument("--databases", default="sqlite,postgresql")
+    act.add_argument("--only-kept", action="store_true", help="make no sites: pass over those that are not in --keep")
     asked = parser.parse_args()
     if asked.act == "generate":
         generate(asked.data, asked.repositories, asked.database_url, processes=asked.processes)
     elif asked.act == "run":
-        run([int(size) for size in asked.sizes.split(",")], asked.rounds, asked.keep, asked.databases.split(","))
+        sites = [(name, int(size)) for name in asked.databases.split(",") for size in asked.sizes.split(",")]
+        if asked.only_kept:
+            sites = [(name, n) for name, n in sites if (asked.keep / f"{name}-{n}" / "generated").exists()]
+        run(sites, asked.rounds, asked.keep)
     else:
         measure(asked.data, asked.repositories, asked.database_url, rounds=asked.rounds, only=asked.only)
 
@@ -73,8 +79,11 @@ def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str =
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
     )  # a line a request would be most of it
     env = {"HEADWATER_DATABASE_URL": url} if url else {}
-    os.environ.update(env)
-    site = build_site(data, read_settings(data), base_url="http://127.0.0.1:1")
+    settings = read_settings(data, {**os.environ, **env})
+    site = build_site(data, settings, base_url="http://127.0.0.1:1")
+    site.db.write(
+        upkeep.claim_day, "daily", utcnow().date()
+    )  # ranks are right as they were made; no night's work beside the requests
     groups = [group for group in scale_ops.groups(World(n, 7), lambda sql: _ask(site, sql)) if only in group.name]
     print(f"{n:,} repositories, inside one process", flush=True)
     inside = scale_measure.in_process(app_for(site), groups, rounds, scale_postgres.pid_of(url) if url else None)
@@ -87,28 +96,27 @@ def measure(data: Path, n: int, url: str | None, *, rounds: int = 5, only: str =
     return {"n": n, "inside": scale_measure.summary(inside), "outside": scale_measure.summary(outside)}
 
 
-def run(sizes: list[int], rounds: int, keep: Path | None, databases: list[str]) -> None:
-    """Each size on each database, one after another; the report is written after each, and what is not kept is removed.
+def run(sites: list[tuple[str, int]], rounds: int, keep: Path | None) -> None:
+    """Each site, database and size, after another; the report is written after each, and what is not kept is removed.
 
     Without rounds the sites are only made.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="headwater-scale-") as temporary:
-        for n in sizes if "sqlite" in databases else ():
-            data = (keep or Path(temporary)) / f"sqlite-{n}"
-            _measured(found, "SQLite", data, n, None, rounds)
+        for name, n in sites:
+            data = (keep or Path(temporary)) / f"{name}-{n}"
+            if name == "sqlite":
+                _measured(found, "SQLite", data, n, None, rounds)
+            elif not scale_postgres.is_here():
+                print("PostgreSQL is not installed: apt-get install postgresql", flush=True)
+            else:
+                cluster = keep and keep / f"{name}-{n}-cluster"
+                if cluster and not (data / "generated").exists():
+                    shutil.rmtree(cluster, ignore_errors=True)
+                with scale_postgres.database(cluster) as url:
+                    _measured(found, "PostgreSQL", data, n, url, rounds)
             if keep is None:
-                shutil.rmtree(data)
-        if "postgresql" in databases and not scale_postgres.is_here():
-            print("PostgreSQL is not installed: apt-get install postgresql", flush=True)
-            return
-        for n in sizes if "postgresql" in databases else ():
-            data = (keep or Path(temporary)) / f"postgresql-{n}"
-            cluster = keep and keep / f"postgresql-{n}-cluster"
-            if cluster and not (data / "generated").exists():
-                shutil.rmtree(cluster, ignore_errors=True)
-            with scale_postgres.database(cluster) as url:
-                _measured(found, "PostgreSQL", data, n, url, rounds)
+                shutil.rmtree(data, ignore_errors=True)
 
 
 def _measured(

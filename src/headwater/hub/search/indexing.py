@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
-from headwater.db import Tx, insert
+from headwater.db import Tx, insert, prepared
 from headwater.hub.access import from_row
 from headwater.hub.cards.store import find_card
 from headwater.hub.models import RepoKind
@@ -18,14 +18,20 @@ from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
 from headwater.kernel import RepoId
 
+# Every commit asks these: built once, for building costs more than running.
+_ROW = prepared(select(repository).where(repository.c.id == bindparam("repo")))
+_ENTRY = prepared(select(search_entry).where(search_entry.c.repo_id == bindparam("repo")))
+_TAGS = prepared(select(repository_tag.c.tag).where(repository_tag.c.repo_id == bindparam("repo")))
+_DOCUMENT = prepared(select(search_document).where(search_document.c.rank == bindparam("rank")))
+
 
 def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     """Bring the search index to what the tables say now; safe to repeat. Call it in the write that creates, renames, hides,
     gates or deletes a repository, or changes its card. ``body`` is the new card's; None keeps the one that is indexed.
     """
-    row = tx.execute(select(repository).where(repository.c.id == repo_id)).first()
-    entry = tx.execute(select(search_entry).where(search_entry.c.repo_id == repo_id)).first()
-    had = set(tx.execute(select(repository_tag.c.tag).where(repository_tag.c.repo_id == repo_id)).scalars())
+    row = tx.execute(_ROW, {"repo": repo_id}).first()
+    entry = tx.execute(_ENTRY, {"repo": repo_id}).first()
+    had = {found[0] for found in tx.execute(_TAGS, {"repo": repo_id})}
     was_public = entry is not None and entry.is_public
     if row is None or row.deleted_at is not None:
         if row is not None:
@@ -50,7 +56,7 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
         tx.execute(insert(search_entry).values(rank=rank, repo_id=repo_id, **values))
         tx.execute(insert(search_document).values(rank=rank, **asdict(document)))
         return
-    old = tx.execute(select(search_document).where(search_document.c.rank == entry.rank)).one()
+    old = tx.execute(_DOCUMENT, {"rank": entry.rank}).first()
     document = document_of(repo, Body(old.body, old.chars) if body is None else body, has)
     changed = {name: value for name, value in asdict(document).items() if getattr(old, name) != value}
     if changed:

@@ -197,7 +197,9 @@ def to_tsquery(expression: Expression) -> TsQuery:
             phrases.append(phrase)
     clauses += [_quoted(f"m{mark}") for mark in expression.marks]
     if expression.may:
-        clauses.append("(" + " | ".join(_quoted(f"m{mark}") for mark in expression.may) + ")")
+        others = [_quoted(f"m{mark}") for mark in expression.may if mark != documents.PUBLIC]
+        hidden = _quoted(f"m{documents.PRIVATE}")
+        clauses.append(f"!({hidden} & !({' | '.join(others)}))" if others else f"!{hidden}")
     return TsQuery(" & ".join(clauses), " and ".join(phrases) or None, values)
 
 

@@ -20,7 +20,6 @@ def first_ranks(tx: Tx, asked: TsQuery, kind: RepoKind, limit: int) -> list[int]
     place = place_of(kind)
     start, stop = place * RANKS_OF_A_KIND, (place + 1) * RANKS_OF_A_KIND
     found: list[int] = []
-    phrases = "" if asked.phrases is None else f" and {asked.phrases}"
     last = len(RANK_TIERS)
     for tier in range(last + 1):
         # The sum keeps the planner from walking all ranks, which would unpack the lexemes of each: it thinks that this is cheap. In the
@@ -30,9 +29,13 @@ def first_ranks(tx: Tx, asked: TsQuery, kind: RepoKind, limit: int) -> list[int]
         if tier == last and order == "d.rank":
             beyond = f" and d.rank >= {start + RANK_TIERS[-1]} and d.rank < {stop}"
         statement = (
-            f"select d.rank from search_document d where d.lexemes @@ cast(:match as tsquery){beyond}{phrases} "
-            f"order by {order} limit {limit - len(found)}"
+            f"select d.* from search_document d where d.lexemes @@ cast(:match as tsquery){beyond} order by {order}"
         )
+        if asked.phrases is None:
+            statement = statement.replace("d.*", "d.rank", 1) + f" limit {limit - len(found)}"
+        else:
+            # Texts are unpacked one by one in that order, until enough of them hold the phrases.
+            statement = f"select d.rank from ({statement} offset 0) d where {asked.phrases} limit {limit - len(found)}"
         values = {**asked.values, "match": f"({asked.lexemes}) & 'z{place}{tier}'"}
         found += tx.execute(text(statement), values).scalars().all()
         if len(found) >= limit:

@@ -229,7 +229,7 @@ def _batches(items: Sequence[T], size: int = _BATCH) -> Iterator[Sequence[T]]:
 def daily(site: Site, *, now: datetime | None = None) -> bool:
     """Once a day, however often it is called: the window of thirty days moves on, then ranks follow. Whether it was done."""
     now = now or utcnow()
-    if not site.db.write(_claim_day, "daily", now.date()):
+    if not site.db.write(claim_day, "daily", now.date()):
         return False
     roll_downloads(site, now=now)
     update_trending(site, now=now)
@@ -237,7 +237,8 @@ def daily(site: Site, *, now: datetime | None = None) -> bool:
     return True
 
 
-def _claim_day(tx: Tx, name: str, today: date) -> bool:
+def claim_day(tx: Tx, name: str, today: date) -> bool:
+    """Whether ``name`` was still to be done today; now it counts as done."""
     last = tx.execute(select(search_upkeep.c.day).where(search_upkeep.c.name == name)).scalar()
     if last is not None and last >= today:
         return False
