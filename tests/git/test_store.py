@@ -31,6 +31,7 @@ from headwater.hub.git import (
     build_commit,
     collector,
     merge_commit,
+    packs,
     publish,
     store,
 )
@@ -281,6 +282,21 @@ def test_a_pack_that_is_taken_into_use_again_is_read_again(work, tmp_path):
     with other.open(work.repo.id) as snap:
         assert snap.commit_info(built.commit).title == "side"
         assert snap.entry(built.commit, "b") is not None
+
+
+def test_objects_of_all_sizes_are_read_by_git(work):
+    window = packs.SMALL_WINDOW_BYTES
+    sizes = [0, 1, 100, window - 1, window, window + 1, 4096, 5000, 40_000, 300_000]
+    half = {size: os.urandom(size - size // 2) + b"A" * (size // 2) for size in sizes}
+    work.commit([AddFile(f"f{size}", data) for size, data in half.items()])
+    repeated = {size: (half[100] * (size // 100 + 1))[:size] for size in sizes}
+    work.commit([AddFile(f"g{size}", data) for size, data in repeated.items()])
+    lose_cache(work)
+    work.git("fsck", "--strict")
+    with work.open() as snap:
+        for size in sizes:
+            assert snap.run_git("cat-file", "blob", f"main:f{size}") == half[size]
+            assert snap.run_git("cat-file", "blob", f"main:g{size}") == repeated[size]
 
 
 def test_small_packs_in_files_are_joined_without_git_if_they_are_whole(work):

@@ -21,6 +21,7 @@ from headwater.hub.git.objects import object_id
 
 SPILL_BYTES = 8 << 20
 KEPT_BYTES = 64 << 10  # of objects that are handed on as they are, beside the pack
+SMALL_WINDOW_BYTES = (1 << 12) - 262  # as far back as zlib looks in a window of 4 KiB
 INDEX_BYTES, INDEX_BYTES_EACH = 1072, 28  # of a pack's index, and more for each object; packs over 2 GiB apart
 _NOTHING: Mapping[str, tuple[int, bytes]] = MappingProxyType({})
 
@@ -66,7 +67,7 @@ class PackWriter:
     def add_known(self, oid: bytes, kind: int, data: bytes) -> bytes:
         if oid in self._known:
             return oid
-        chunk = _entry_header(kind, len(data)) + zlib.compress(data, self._level)
+        chunk = _entry_header(kind, len(data)) + _compressed(data, self._level)
         self._known.add(oid)
         self._objects_left -= len(data)
         if self._objects_left < 0:
@@ -128,6 +129,14 @@ class PackWriter:
         file.close()
         self._file = None
         return hasher.digest()
+
+
+def _compressed(data: bytes, level: int) -> bytes:
+    """Small objects in a window of their size: to clear the memory of a whole one takes ten times as long as to fill it."""
+    if len(data) > SMALL_WINDOW_BYTES:
+        return zlib.compress(data, level)
+    packer = zlib.compressobj(level, zlib.DEFLATED, wbits=12, memLevel=5)
+    return packer.compress(data) + packer.flush()
 
 
 def _entry_header(kind: int, size: int) -> bytes:
