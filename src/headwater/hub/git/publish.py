@@ -19,7 +19,7 @@ from headwater.db import Tx, row_locked
 from headwater.hub import quotas
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
-from headwater.hub.events import MERGE_PACKS, RefMove, refs_moved
+from headwater.hub.events import MERGE_PACKS, SETTLE_S, RefMove, refs_moved
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
@@ -37,14 +37,32 @@ MERGE_EVERY = 32
 
 @dataclass(frozen=True)
 class Published:
-    """``repo`` is as it is after the act. ``also`` is what the caller's own part of the transaction returned.
+    """``also`` is what the caller's own part of the transaction returned.
 
     ``pack_id`` is None when the act brought no pack, or one that was here.
     """
 
-    repo: Repository
+    before: Repository
+    head_commit: CommitId | None
+    at: datetime
+    added_bytes: int
     also: Any = None
     pack_id: int | None = None
+
+    @property
+    def version(self) -> int:
+        return self.before.version + 1
+
+    @property
+    def repo(self) -> Repository:
+        """As it is after the act."""
+        return replace(
+            self.before,
+            version=self.version,
+            head_commit=self.head_commit,
+            updated_at=self.at,
+            size_bytes=self.before.size_bytes + self.added_bytes,
+        )
 
 
 def publish(
@@ -87,7 +105,7 @@ def publish(
         done = site.db.write(act.run_beside_others if act.is_plain else act.run, repo_id)
     if pack is not None and done.pack_id is not None and pack.objects is not None:
         changed = {move.ref: move.new for move in moves}
-        site.part(GitStore).note_published(repo_id, done.repo.version, epoch, changed, done.pack_id, pack.objects)
+        site.part(GitStore).note_published(repo_id, done.version, epoch, changed, done.pack_id, pack.objects)
     return done
 
 
@@ -156,17 +174,10 @@ class _Act:
         bill.settle(tx, check=not self.frees)
         store.touch_repository(tx, repo.id, added_bytes=added, head_commit=head, now=self.now)
         if self.pack is not None and repo.version % MERGE_EVERY == MERGE_EVERY - 1:
-            queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), now=self.now)
+            queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=self.now)
         value = None if self.also is None else self.also(tx)
         refs_moved(tx, self.actor, repo, list(self.moves), self.now)
-        after = replace(
-            repo,
-            version=repo.version + 1,
-            head_commit=head,
-            updated_at=self.now,
-            size_bytes=repo.size_bytes + added,
-        )
-        return Published(after, value, pack_id)
+        return Published(repo, head, self.now, added, value, pack_id)
 
     def _move_refs(self, tx: Tx, repo: Repository) -> CommitId | None:
         """Compare and swap them all; returns where the default branch is afterwards."""
