@@ -230,6 +230,12 @@ class _Whole(_Reading):
         self._rest = self._rest[got:]
         return got
 
+    def read(self, n: int = -1) -> bytes:
+        """Without room for all that might come: most bodies are much smaller than what is asked for."""
+        got = bytes(self._rest if n < 0 else self._rest[:n])
+        self._rest = self._rest[len(got) :]
+        return got
+
 
 class _Unzipped(_Reading):
     """gzip undone on the way, in bounded steps: a bomb is only as large as what the consumer takes."""
@@ -282,18 +288,32 @@ class _Bounded(_Reading):
 
     def read_into(self, window: memoryview) -> int:
         got = self._inner.read_into(window)
-        self._taken += got
+        self._take(got)
+        return got
+
+    def read(self, n: int = -1) -> bytes:
+        most = self._limit - self._taken + 1
+        got = self._inner.read(most if n < 0 else min(n, most))
+        self._take(len(got))
+        return got
+
+    def _take(self, n_bytes: int) -> None:
+        self._taken += n_bytes
         if self._taken > self._limit:
             raise BodyTooLarge(self._limit)
-        return got
 
 
 def announced_size(request: Request) -> int | None:
     """Content-Length, or None for a chunked body; a request without either has no body."""
-    if "transfer-encoding" in request.headers:
-        return None
-    text = request.headers.get("content-length", "0")
-    if not text.isascii() or not text.isdigit():
+    text: bytes | None = None
+    for name, value in request.scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length" and text is None:
+            text = value
+    if text is None:
+        return 0
+    if not text.isdigit():
         raise BadAddress("its Content-Length is not a number")
     return int(text)
 
@@ -314,7 +334,8 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     parts, total, pace = [], 0, _Pace()
     while True:
         try:
-            event = await asyncio.wait_for(request.receive(), IDLE_S)
+            async with asyncio.timeout(IDLE_S):  # no task of its own, as ``wait_for`` makes
+                event = await request.receive()
         except TimeoutError:
             raise BodyTooSlow(total) from None
         if event["type"] == "http.disconnect":

@@ -63,6 +63,8 @@ def flag(request: Request, key: str, *, default: bool = False) -> bool:
     Raises:
         BadParameter.
     """
+    if not request.scope["query_string"]:
+        return default
     return parse_flag(key, request.query_params.get(key), default=default)
 
 

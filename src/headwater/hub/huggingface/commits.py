@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,7 @@ from headwater.hub.huggingface.answers import as_json
 from headwater.hub.huggingface.asking import API, asked, flag, json_body, need_text, text_of
 from headwater.web import Access, Route, Site
 from headwater.web.bodies import BodyReader
+from headwater.web.responses import ReadyResponse
 
 MAX_CANDIDATES = 1000
 MAX_SAMPLE_BYTES = 4096
@@ -82,7 +84,7 @@ async def commit(request: Request) -> Response:
     }
     if made.pull is not None:
         answer["pullRequestUrl"] = f"{base}/discussions/{made.pull}"
-    return as_json(answer)
+    return ReadyResponse(orjson.dumps(answer))
 
 
 class _Spool:
