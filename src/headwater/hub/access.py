@@ -26,6 +26,7 @@ _BY_NAME = prepared(
         repository.c.deleted_at.is_(None),
     )
 )
+_BY_ID = prepared(select(repository).where(repository.c.id == bindparam("repo_id"), repository.c.deleted_at.is_(None)))
 
 
 def get_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, action: Action) -> Repository:
@@ -43,7 +44,7 @@ def get_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, action:
 
 def get_repository_by_id(tx: Tx, actor: Actor, repo_id: RepoId, action: Action) -> Repository:
     """As ``get_repository``, for an id out of a signed link or a job."""
-    row = tx.execute(select(repository).where(repository.c.id == repo_id, repository.c.deleted_at.is_(None))).first()
+    row = tx.execute(_BY_ID, {"repo_id": repo_id}).first()
     return check_repository(tx, actor, None if row is None else from_row(row), action)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from headwater.accounts import Action
 from headwater.blobs import ByteSource
-from headwater.db import Tx
+from headwater.db import Tx, prepared
 from headwater.hub import access
 from headwater.hub.cards import store
 from headwater.hub.cards.changes import files_between, files_from_list
@@ -26,6 +26,10 @@ from headwater.kernel import SYSTEM, CommitId, RepoId, Sha256, utcnow
 from headwater.web import Site
 
 _ATTEMPTS = 3
+
+_SET_SIZE = prepared(
+    update(repository).where(repository.c.id == bindparam("at_repo")).values(size_bytes=bindparam("now_bytes"))
+)
 
 
 class IndexMoved(Exception):
@@ -103,10 +107,9 @@ def _write(
     store.change_files(tx, repo.id, put, gone)
     card = replace(card, n_files=store.count_files(tx, repo.id), used_storage_bytes=used)
     store.put_card(tx, repo.id, repo.kind, card, now=now)
-    values: dict[str, Any] = {"size_bytes": store.packed_storage(tx, repo.id)}
+    tx.execute(_SET_SIZE, {"at_repo": repo.id, "now_bytes": store.packed_storage(tx, repo.id)})
     if repo.kind is RepoKind.SPACE and card.data.get("sdk") in SDKS:
-        values["sdk"] = card.data["sdk"]
-    tx.execute(update(repository).where(repository.c.id == repo.id).values(**values))
+        tx.execute(update(repository).where(repository.c.id == repo.id).values(sdk=card.data["sdk"]))
     refresh(tx, repo.id, body=body)
     return True
 

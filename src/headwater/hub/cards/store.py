@@ -29,6 +29,32 @@ _SIBLINGS = prepared(
     .limit(bindparam("most"))
 )
 _N_FILES = prepared(select(func.count()).select_from(default_file).where(default_file.c.repo_id == bindparam("repo")))
+_put_card = insert(card)
+_PUT_CARD = prepared(
+    _put_card.on_conflict_do_update(
+        index_elements=["repo_id"],
+        set_={column.name: _put_card.excluded[column.name] for column in card.c if column.name != "repo_id"},
+    )
+)
+_put_file = insert(default_file)
+_PUT_FILE = prepared(
+    _put_file.on_conflict_do_update(
+        index_elements=["repo_id", "path"],
+        set_={name: _put_file.excluded[name] for name in ("oid", "size_bytes", "sha256", "pointer_size")},
+    )
+)
+_LARGE_BYTES = prepared(
+    select(func.coalesce(func.sum(blob.c.size_bytes), 0)).where(
+        blob.c.sha256.in_(
+            select(file_right.c.sha256).where(file_right.c.repo_id == bindparam("repo"), file_right.c.pull == 0)
+        )
+    )
+)
+_PACKED_BYTES = prepared(
+    select(func.coalesce(func.sum(pack.c.size_bytes), 0)).where(
+        pack.c.repo_id == bindparam("repo"), pack.c.retired_at.is_(None)
+    )
+)
 
 
 def find_card(tx: Tx, repo_id: RepoId) -> Card | None:
@@ -44,6 +70,7 @@ def get_cards(tx: Tx, repo_ids: Collection[RepoId]) -> dict[RepoId, Card]:
 
 def put_card(tx: Tx, repo_id: RepoId, kind: RepoKind, found: Card, *, now: datetime) -> None:
     values = {
+        "repo_id": repo_id,
         "kind": kind.value,
         "commit_id": found.commit,
         "readme_oid": found.readme_oid,
@@ -59,9 +86,7 @@ def put_card(tx: Tx, repo_id: RepoId, kind: RepoKind, found: Card, *, now: datet
         "facts": dict(found.facts),
         "text": found.text,
     }
-    tx.execute(
-        insert(card).values(repo_id=repo_id, **values).on_conflict_do_update(index_elements=["repo_id"], set_=values)
-    )
+    tx.execute(_PUT_CARD, values)
 
 
 def delete_card(tx: Tx, repo_id: RepoId) -> None:
@@ -101,12 +126,7 @@ def change_files(tx: Tx, repo_id: RepoId, put: Iterable[Sibling], gone: Iterable
         for file in put
     ]
     if rows:
-        statement = insert(default_file)
-        statement = statement.on_conflict_do_update(
-            index_elements=["repo_id", "path"],
-            set_={name: statement.excluded[name] for name in ("oid", "size_bytes", "sha256", "pointer_size")},
-        )
-        tx.execute(statement, rows)
+        tx.execute(_PUT_FILE, rows)
 
 
 def count_files(tx: Tx, repo_id: RepoId) -> int:
@@ -144,24 +164,13 @@ def find_files(tx: Tx, repo_id: RepoId, part: str, limit: int) -> list[Sibling]:
 
 def used_storage(tx: Tx, repo_id: RepoId) -> int:
     """Bytes of large files that the repository may read, and of its packs."""
-    large = tx.execute(
-        select(func.coalesce(func.sum(blob.c.size_bytes), 0)).where(
-            blob.c.sha256.in_(
-                select(file_right.c.sha256).where(file_right.c.repo_id == repo_id, file_right.c.pull == 0)
-            )
-        )
-    ).scalar()
+    large = tx.execute(_LARGE_BYTES, {"repo": repo_id}).scalar()
     return int(large) + packed_storage(tx, repo_id)
 
 
 def packed_storage(tx: Tx, repo_id: RepoId) -> int:
     """Bytes of its packs alone: what ``repository.size_bytes`` holds."""
-    packs = tx.execute(
-        select(func.coalesce(func.sum(pack.c.size_bytes), 0)).where(
-            pack.c.repo_id == repo_id, pack.c.retired_at.is_(None)
-        )
-    ).scalar()
-    return int(packs)
+    return int(tx.execute(_PACKED_BYTES, {"repo": repo_id}).scalar())
 
 
 def _to_card(row: Row[Any], text: str) -> Card:
