@@ -152,6 +152,22 @@ def test_a_reader_whose_pack_is_gone_reads_the_list_again(work, site, monkeypatc
     assert not answers
 
 
+def test_a_folder_from_before_a_crash_of_the_machine_is_made_anew(work):
+    """It was never synced. What git itself reads there is asked, not what this process has in memory."""
+    work.commit([AddFile("f", os.urandom(100_000))])
+    with work.open() as snap:
+        folder = snap.folder
+    version, _, boot = (folder / "headwater-version").read_text().partition(" ")
+    assert boot
+    for path in (folder / "objects/pack").iterdir():
+        size = path.stat().st_size
+        path.unlink()  # another name of the object, in a store that is a folder
+        path.write_bytes(bytes(size))
+    (folder / "headwater-version").write_text(f"{version} another-boot")
+    work.store.forget(work.repo.id)
+    work.git("fsck", "--strict")
+
+
 def test_a_git_child_keeps_the_folder_it_reads(work):
     """Its descriptor is the reader's own: eviction waits for the child, even when whoever began it is gone."""
     work.commit([AddFile("f", os.urandom(100_000))])

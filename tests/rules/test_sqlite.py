@@ -13,7 +13,8 @@ from headwater.db import Tx, open_database
 from tests import growth
 
 PROCESSES = 4
-LEAST = 25  # writes, of the process that comes off worst
+SECONDS = 3.0
+UNEVEN = 8  # with the lock they differ by a half, without it by a hundred times
 DEADLINE_S = 60.0
 
 
@@ -37,7 +38,6 @@ def test_what_was_answered_is_on_the_disk_and_a_write_begins_as_one(tmp_path: Pa
 
 
 def write_for_a_while(folder: Path, url: str | None, start: Any, counts: Any, number: int) -> None:
-    """Until each of them has had its turn some times, or one has had far more of them than another."""
     db = open_database(folder, url)
 
     def add_one(tx: Tx) -> None:
@@ -45,8 +45,8 @@ def write_for_a_while(folder: Path, url: str | None, start: Any, counts: Any, nu
 
     db.read(lambda tx: tx.execute(text("select 1")).all())
     start.wait(DEADLINE_S)
-    until = time.monotonic() + DEADLINE_S
-    while min(counts) < LEAST and max(counts) <= 20 * LEAST and time.monotonic() < until:
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
         db.write(add_one)
         counts[number] += 1
     db.close()
@@ -69,5 +69,5 @@ def test_every_process_gets_its_turn(tmp_path: Path) -> None:
         assert other.exitcode == 0
     found = db.read(lambda tx: tx.execute(text("select value from site_setting where key = 'n'")).scalar())
     assert int(found) == sum(counts)
-    assert min(counts) >= LEAST, list(counts)
+    assert min(counts) * UNEVEN >= max(counts), list(counts)
     db.close()
