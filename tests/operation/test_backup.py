@@ -294,3 +294,16 @@ def test_root_leaves_no_files_in_a_site_that_runs_as_somebody_else(kept, tmp_pat
     assert refused("collector", "confirm", f"--data={data}") == "not_the_servers_user"
     assert refused("migrate-site", f"--from={data}", "--to-blobs=s3://x/y") == "not_the_servers_user"
     assert sorted(path.name for path in data.iterdir()) == before
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_no_snapshot(kept, tmp_path):
+    """A limit on the size of files stands for the disk."""
+    backups, blocks = tmp_path / "backups", 400
+    assert (kept["data"] / "headwater.db").stat().st_size > blocks * 1024
+    run = [sys.executable, "-m", "headwater", "backup", f"--to={backups}", f"--data={kept['data']}", "--json"]
+    limited = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", *run]
+    said = subprocess.run(limited, capture_output=True, text=True, env=clean_env(), timeout=120, check=False)
+    assert said.returncode == 1, said.stdout
+    assert orjson.loads(said.stderr)["code"] == "backup_failed"
+    assert not list((backups / "snapshots").iterdir())
+    assert not list(backups.rglob("*.part"))

@@ -82,6 +82,16 @@ class BackupOfAnotherSite(HeadwaterError):
         )
 
 
+class BackupFailed(HeadwaterError):
+    code = "backup_failed"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, folder: Path, why: object) -> None:
+        super().__init__(
+            f"No snapshot was made in {folder}: {why}. Look whether it can be written and has room; former snapshots stay."
+        )
+
+
 class BackupBusy(HeadwaterError):
     code = "backup_busy"
     kind = Kind.CONFLICT

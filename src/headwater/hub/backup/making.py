@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,7 @@ from headwater.hub.backup import names
 from headwater.hub.backup.folder import (
     FORMAT,
     BackupDamaged,
+    BackupFailed,
     BackupIncomplete,
     BackupOfAnotherSite,
     DatabaseToolFailed,
@@ -53,18 +54,33 @@ def make_backup(
 
     Raises:
         BackupIncomplete: the site's store lacks what its database names.
-        BackupBusy, BackupOfAnotherSite: of the folder.
+        BackupBusy, BackupOfAnotherSite, BackupFailed: of the folder.
         DatabaseToolMissing, DatabaseToolFailed: of PostgreSQL.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in ("snapshots", "objects"):  # private repositories are in there, whatever the folder's own mode is
-        (folder / name).mkdir(exist_ok=True)
-        (folder / name).chmod(0o700)
-    with folder_locked(folder, exclusive=True):
+    with _telling(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("snapshots", "objects"):  # private repositories are in there, whatever the folder's own mode is
+            (folder / name).mkdir(exist_ok=True, mode=0o700)
+            with contextlib.suppress(PermissionError):  # another user's, who lets this one write there
+                (folder / name).chmod(0o700)
+    with _telling(folder), folder_locked(folder, exclusive=True):
         snapshot, manifest = _make(site, folder, database_url, progress)
         site.db.write(_note_made, manifest)
         _forget_old(folder, snapshot, keep)
     return snapshot, manifest
+
+
+@contextlib.contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """A disk that is full, and the like, in one sentence.
+
+    Raises:
+        BackupFailed
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as exc:
+        raise BackupFailed(folder, exc) from exc
 
 
 def _make(
