@@ -55,6 +55,8 @@ def main() -> None:
     elif asked.act == "run":
         sites = [(name, int(size)) for name in asked.databases.split(",") for size in asked.sizes.split(",")]
         if asked.only_kept:
+            if asked.keep is None:
+                parser.error("--only-kept needs --keep")
             sites = [(name, n) for name, n in sites if (asked.keep / f"{name}-{n}" / "generated").exists()]
         run(sites, asked.rounds, asked.keep)
     else:
