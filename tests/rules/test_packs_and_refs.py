@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from headwater import ledger
 from headwater.hub import git
+from headwater.hub.content.commits import commit_draft
+from headwater.hub.content.draft import Draft, InlineFile
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.events import RefMove
 from headwater.hub.git import AddFile, build_commit, collector, objects, publish, store
@@ -278,3 +281,16 @@ def test_a_name_that_is_used_again_is_another_repository(work, site, ada):
         assert snap.entry(snap.resolve("main"), "secret") is None
     with pytest.raises(RepositoryNotFound), work.open():
         pass
+
+
+def test_a_commit_that_changes_nothing_moves_nothing(work, site, ada):
+    def send():
+        return commit_draft(site, ada, MODEL, NAME, "main", Draft("same", "", None, [InlineFile("a", b"1")])).commit
+
+    first = send()
+    before = site.db.read(store.read_head, work.repo.id), site.db.read(ledger.count_entries, repo_id=work.repo.id)
+    assert send() == first
+    assert before == (
+        site.db.read(store.read_head, work.repo.id),
+        site.db.read(ledger.count_entries, repo_id=work.repo.id),
+    )
