@@ -34,7 +34,7 @@ MAX_SECONDS = 2.0  # of this thread's own processor time, for what no step count
 MAX_FORMULAS = 2000
 MAX_CODE_CHARS = 20_000
 ID_PREFIX = "md-"  # ids of strangers never meet those of the page
-MAX_KEPT_CHARS = 8 << 20  # of what was shown lately
+MAX_KEPT_CHARS = 4 << 20  # of what was shown lately
 AS_WRITTEN = '<pre class="plain too-much">'  # how the answer begins when the text takes more work than it may
 
 

@@ -16,7 +16,7 @@ from headwater.kernel import CommitId, RepoId
 if TYPE_CHECKING:
     from headwater.hub.git import TreeEntry
 
-MOST = 10_000
+MOST = 4096
 MAX_PATH_CHARS = 400  # longer ones are looked up each time, so that the memory taken is bounded
 
 # Repository, prune epoch (which moves when objects go), what the ref or address names (a commit or a tag), path.
@@ -51,29 +51,32 @@ class KnownEntries:
 
 
 class KnownFacts:
-    """A site part: JSON of what a card and a list of files say, by a key that names their version; bounded by bytes."""
+    """A site part: JSON of what a card and a list of files say, of each thing as it was last asked for; bounded by bytes.
+
+    A new version takes the place of the one before: a site that is written to would else fill this with what nobody asks for again.
+    """
 
     LIMIT_BYTES = 8 << 20
     LARGEST_BYTES = 256 << 10
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[Mapping[str, Any], int]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[Hashable, Mapping[str, Any], int]] = OrderedDict()
         self._held = 0
         self._lock = threading.Lock()
 
-    def find(self, key: Hashable) -> Mapping[str, Any] | None:
-        found = self._known.get(key)
-        return None if found is None else found[0]
+    def find(self, what: Hashable, version: Hashable) -> Mapping[str, Any] | None:
+        found = self._known.get(what)
+        return None if found is None or found[0] != version else found[1]
 
-    def keep(self, key: Hashable, facts: Mapping[str, bytes], make: Any) -> None:
+    def keep(self, what: Hashable, version: Hashable, facts: Mapping[str, bytes], make: Any) -> None:
         """Keep ``make(text)`` for each text, unless they are large."""
         size = 1000 + sum(map(len, facts.values()))
-        if size > self.LARGEST_BYTES:
-            return
         with self._lock:
-            if key in self._known:
+            before = self._known.pop(what, None)
+            self._held -= 0 if before is None else before[2]
+            if size > self.LARGEST_BYTES:
                 return
-            self._known[key] = {word: make(text) for word, text in facts.items()}, size
+            self._known[what] = version, {word: make(text) for word, text in facts.items()}, size
             self._held += size
             while self._held > self.LIMIT_BYTES:
-                self._held -= self._known.popitem(last=False)[1][1]
+                self._held -= self._known.popitem(last=False)[1][2]

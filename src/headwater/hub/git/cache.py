@@ -24,7 +24,7 @@ from headwater.hub.git.snapshot import Objects, Snapshot
 from headwater.kernel import RepoId
 
 MAX_HANDLES = 128
-MAX_TREE_BYTES = 16 << 20
+MAX_TREE_BYTES = 8 << 20
 MAX_HELD_BYTES = 256 << 10  # of one repository's small packs
 MAX_HELD_PACKS = 64  # more are as quickly put on disk
 

@@ -116,7 +116,7 @@ def read_info_at_once(
         stamp = cards.find_stamp(tx, repo.id)
         if stamp is None or stamp[0] != repo.head_commit:
             return None
-        known = site.part(KnownFacts).find((repo.id, with_blobs, *stamp))
+        known = site.part(KnownFacts).find((repo.id, with_blobs), stamp)
         if known is None:
             return None
         facts = _Facts(site, repo, repo.head_commit, with_blobs=with_blobs, known=known)
@@ -230,8 +230,7 @@ class _Facts:
             return
         found = {**self._of_card(), "siblings": self._siblings()}
         texts = {word: orjson.dumps(value) for word, value in found.items() if value is not None}
-        key = (self._repo.id, self._with_blobs, *stamp)
-        self._site.part(KnownFacts).keep(key, texts, orjson.Fragment)
+        self._site.part(KnownFacts).keep((self._repo.id, self._with_blobs), stamp, texts, orjson.Fragment)
 
     def _of_card(self) -> Mapping[str, Any]:
         if self._card is None:
