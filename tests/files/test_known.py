@@ -11,7 +11,7 @@ def test_facts_of_a_newer_version_take_the_place_of_the_older():
         known.keep("repository", version, {"siblings": b"x" * 1000}, bytes.decode)
     assert known.find("repository", 99) == {"siblings": "x" * 1000}
     assert known.find("repository", 98) is None
-    assert known._held == 2000  # noqa: SLF001 -- what is forgotten is no longer counted
+    assert known._held == 2000  # what is forgotten is no longer counted
 
 
 def test_facts_that_are_too_large_are_not_kept_nor_is_what_they_replace():
