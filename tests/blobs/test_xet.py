@@ -233,7 +233,7 @@ def test_a_backup_is_without_copies_and_so_is_what_is_made_of_it(published, tmp_
     blobs = BlobFolder(data / "blobs")
     backup.restore_objects(kept, snapshot, blobs, lambda _: None)
     url = growth.empty_database_url_of(data)
-    backup.restore_database(snapshot, data, url)
+    backup.restore_database(snapshot, manifest, data, url, again=False)
     again = replace(site, data_dir=data, db=open_database(data, url), blobs=blobs)
     try:
         backup.verify_named(again)

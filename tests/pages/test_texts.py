@@ -97,8 +97,10 @@ OF_THE_START = {
     "object_store_of_another_site",
     "object_store_refused",
     "site_half_moved",
+    "site_half_restored",
     "telemetry_missing",
 }
+OF_MOVES = {"move_broken_off"}
 
 
 def every_error(kind: type[HeadwaterError]) -> Iterator[type[HeadwaterError]]:
@@ -121,7 +123,7 @@ def test_every_refusal_a_page_can_meet_has_chinese_words() -> None:
     }
     assert len(codes) > 60
     missing = {code for code in codes if not chinese.has(f"error.code.{code}")}
-    assert missing == OF_GIT_PUSHES | OF_XET_CLIENTS | OF_THE_START
+    assert missing == OF_GIT_PUSHES | OF_XET_CLIENTS | OF_THE_START | OF_MOVES
     known = {each.code for each in every_error(HeadwaterError)} | {"broken", "nothing_here"}
     written = {key.removeprefix("error.code.") for key in i18n.catalogue("zh-CN") if key.startswith("error.code.")}
     assert written <= known
