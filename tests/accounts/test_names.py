@@ -3,7 +3,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headwater import accounts
@@ -69,6 +69,11 @@ def test_any_text_is_a_name_or_is_refused(text):
 
 
 @given(st.text(max_size=200))
+@example("0.HTML")
+@example("page.json@elsewhere")
+@example("a.git")
+@example("Admin")
+@example("a.-.git.git" + "x" * 200)
 def test_whatever_another_site_calls_someone_a_name_comes_out(wish):
     name = name_from(wish)
     assert accounts.check_account_name(name) == name

@@ -115,10 +115,13 @@ def name_from(wish: str) -> str:
     local = wish.partition("@")[0]
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", local)
     plain = re.sub(r"([._-])[._-]+", r"\1", plain).strip("._-")[: MAX_NAME_LENGTH - 4].rstrip("._-")
-    try:
-        return check_account_name(plain)
-    except BadAccountName:
-        return f"person-{plain}".rstrip("._-") if plain else "person"
+    # A reserved word may have a word before it; an ending of files has its dot replaced: "page.html" is "page-html".
+    for name in (plain, f"person-{plain}", f"person-{plain.replace('.', '-')}"):
+        try:
+            return check_account_name(name)
+        except BadAccountName:
+            continue
+    return "person"
 
 
 def _client(site: Site) -> OidcClient:
