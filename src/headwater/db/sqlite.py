@@ -37,7 +37,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S = 30
 MAX_BATCH = 64
 # Of each connection; a process has one for each of its threads that reads. What one reads anew comes out of the system's own cache, and
-# whatever another writes empties SQLite's: at a million repositories a quarter of its 2 MB made no difference to any list.
+# whatever another writes empties SQLite's: at a million repositories a quarter of its 2 MB made no difference to searches, lists and pages.
 READ_CACHE_KIB, WRITE_CACHE_KIB = 512, 2048
 
 
