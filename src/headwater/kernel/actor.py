@@ -32,7 +32,8 @@ class Actor:
     """A person, an organisation's service, the system itself, or nobody in particular.
 
     ``account_id`` is None for strangers and for the system. ``limits`` is None for a browser session, which
-    may do all that the person may.
+    may do all that the person may. ``session_id`` names that session, so that an act can ask how fresh the proof of
+    who they are is; it is no part of who somebody is.
     """
 
     account_id: AccountId | None = None
@@ -40,6 +41,7 @@ class Actor:
     is_site_admin: bool = False
     is_system: bool = False
     limits: TokenLimits | None = field(default=None)
+    session_id: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_anonymous(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,3 +30,28 @@ def network(text: str) -> Network:
     if mapped is None or found.prefixlen < 96:
         return found
     return ipaddress.ip_network((mapped, found.prefixlen - 96))
+
+
+def network_of(address: str) -> str:
+    """An IPv6 client has 2^64 addresses to try from: its /64 counts as one. This machine itself counts as itself."""
+    address = plain_address(address)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 6 and not parsed.is_loopback:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address
+
+
+def digest_of_network(address: str) -> str:
+    """Stands for ``network_of(address)`` where an address itself is not to be kept; always of one length."""
+    return hashlib.sha256(network_of(address).encode()).hexdigest()[:32]
+
+
+def is_loopback(address: str) -> bool:
+    """Whether it is this machine itself."""
+    try:
+        return ipaddress.ip_address(plain_address(address)).is_loopback
+    except ValueError:
+        return False
