@@ -13,7 +13,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
-def _check_place(value: str | None) -> str | None:
+def check_place(value: str | None) -> str | None:
     if value is None:
         return None
     parts = urlsplit(value)
@@ -49,7 +49,7 @@ class BlobSettings:
     blobs: str | None = setting(
         None,
         "Where large files, xorbs and packs lie: s3://bucket or s3://bucket/prefix. Without it, in the data folder.",
-        check=_check_place,
+        check=check_place,
     )
     cache_bytes: int = setting(
         20 << 30,
@@ -86,3 +86,19 @@ class S3Settings:
         "How long one request to the store may take before it is tried again, and how long it is tried, in seconds.",
         check=lambda value: None if 0.5 <= value <= 3600 else f"{value} is not between 0.5 and 3600",
     )
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """Of the store that keeps backups, if that is another."""
+
+    section: ClassVar[str] = "backup"
+
+    endpoint: str | None = setting(
+        None,
+        "Address of the S3-compatible store that keeps backups (`headwater backup s3://…`). Else that of [s3].",
+        check=_check_endpoint,
+    )
+    region: str | None = setting(None, "Region of that bucket; else that of [s3].")
+    key_id: str | None = setting(None, "Access key for backups; else that of [s3].")
+    secret_key: str | None = setting(None, "Its secret; else that of [s3]. Better given in the environment.")

@@ -17,10 +17,11 @@ from headwater.db.database import (
     Held,
     TextNotStorable,
     Tx,
+    ends_hold,
     open_database,
     row_locked,
 )
-from headwater.db.moving import SiteHalfMoved, SiteHalfRestored, SiteMoved, SiteMoving
+from headwater.db.moving import SiteBehind, SiteHalfMoved, SiteHalfRestored, SiteMoved, SiteMoving
 from headwater.db.prepared import Prepared, prepared
 from headwater.db.schema import SchemaTooNew, metadata, upgrade_schema
 from headwater.db.settings import DatabaseSettings
@@ -42,6 +43,7 @@ __all__ = [
     "JsonText",
     "Prepared",
     "SchemaTooNew",
+    "SiteBehind",
     "SiteHalfMoved",
     "SiteHalfRestored",
     "SiteMoved",
@@ -49,6 +51,7 @@ __all__ = [
     "TextNotStorable",
     "Tx",
     "UtcDateTime",
+    "ends_hold",
     "insert",
     "metadata",
     "open_database",

@@ -1,8 +1,7 @@
-"""Rows of one database into another, of whichever kind: by comparison in the order of keys, so that it can be broken off
-anywhere and begun again.
+"""The two sides that rows go between, of whichever kind of database; how they go is in ``comparing``.
 
-What is in the target and differs goes; then what it lacks comes. Foreign keys are off in the target until all is there, and
-are checked then. A ``Side`` has connections of its own and knows nothing of sites.
+A ``Side`` has connections of its own and knows nothing of sites. Foreign keys are off in the target until all is there, and
+are checked then.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
@@ -23,12 +22,13 @@ from sqlalchemy import Boolean, Date, Integer, Table
 from headwater.db.moving import FREEZE_S, MAKE_TABLE, POSTGRESQL_NOW, without_password, writing_sqlite
 from headwater.kernel import HeadwaterError, Kind
 
+_UNDER_WAY = "WHERE state IN ('copying', 'frozen')"  # and not one whose writes are held for another reason by now
+
 BATCH = 2000
 KEYS = 200  # looked up in one statement
 
 Row = tuple[Any, ...]
 Key = tuple[Any, ...]
-Change = Callable[[Row], Row]
 
 
 class RowNotMovable(HeadwaterError):
@@ -244,7 +244,9 @@ class SqliteSide(Side):
 
     def freeze(self) -> None:
         with writing_sqlite(self.path) as raw:
-            raw.execute("UPDATE site_move SET state = 'frozen', frozen_until = ?", (time.time() + FREEZE_S,))
+            raw.execute(
+                f"UPDATE site_move SET state = 'frozen', frozen_until = ? {_UNDER_WAY}", (time.time() + FREEZE_S,)
+            )
             raw.execute("PRAGMA user_version = 1")
 
     def renew(self) -> bool:
@@ -386,7 +388,7 @@ class PostgresqlSide(Side):
 
     def rows_of(self, shape: Shape, keys: Sequence[Key]) -> dict[Key, Row]:
         found = {}
-        for some in _batches(keys, KEYS):
+        for some in batches(keys, KEYS):
             cursor = self._raw.execute(
                 f"{shape.select} WHERE {_any_of(shape, len(some))}", [v for k in some for v in k]
             )
@@ -396,7 +398,7 @@ class PostgresqlSide(Side):
         return found
 
     def delete(self, shape: Shape, keys: Iterable[Key]) -> None:
-        for some in _batches(keys, KEYS):
+        for some in batches(keys, KEYS):
             self._raw.execute(
                 f'DELETE FROM "{shape.name}" WHERE {_any_of(shape, len(some))}',
                 [value for key in some for value in key],
@@ -451,7 +453,9 @@ class PostgresqlSide(Side):
 
     def freeze(self) -> None:
         with self._alone() as raw:
-            raw.execute(f"UPDATE site_move SET state = 'frozen', frozen_until = {POSTGRESQL_NOW} + {FREEZE_S}")
+            raw.execute(
+                f"UPDATE site_move SET state = 'frozen', frozen_until = {POSTGRESQL_NOW} + {FREEZE_S} {_UNDER_WAY}"
+            )
 
     def renew(self) -> bool:
         with self._open() as raw:
@@ -529,98 +533,8 @@ def _any_of(shape: Shape, n_keys: int) -> str:
     return " OR ".join([one] * n_keys)
 
 
-def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of at most ``size``."""
     walk = iter(items)
     while some := list(itertools.islice(walk, size)):
         yield some
-
-
-# ---- comparing and copying
-
-
-def differences(
-    shape: Shape, source: Side, target: Side, change: Change | None = None
-) -> Iterator[tuple[Key, Row | None, Row | None]]:
-    """Each key whose rows are not the same, and both rows; None where there is none."""
-    ours = source.rows(shape) if change is None else (change(row) for row in source.rows(shape))
-    theirs = target.rows(shape)
-    one, other = next(ours, None), next(theirs, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and shape.key(one) < shape.key(other)):
-            assert one is not None  # noqa: S101 -- else the loop had ended
-            yield shape.key(one), one, None
-            one = next(ours, None)
-        elif one is None or shape.key(other) < shape.key(one):
-            yield shape.key(other), None, other
-            other = next(theirs, None)
-        else:
-            if one != other:
-                yield shape.key(one), one, other
-            one, other = next(ours, None), next(theirs, None)
-
-
-def copy_table(
-    shape: Shape, source: Side, target: Side, change: Change | None, advance: Callable[[float], None]
-) -> int:
-    """Make the table what the source's was at one moment; returns how many rows came.
-
-    One moment for both walks: between two, a unique value could move to a row that comes from one that stays.
-    """
-    n_rows = 0
-    with source.one_moment():
-        if target.count(shape):  # begun before: what differs goes first, since a value may have moved to another row
-            stale = (key for key, _, theirs in differences(shape, source, target, change) if theirs is not None)
-            for keys in _batches(stale, BATCH):
-                target.delete(shape, keys)
-        missing = (
-            ours
-            for _, ours, theirs in differences(shape, source, target, change)
-            if ours is not None and theirs is None
-        )
-        for rows in _sized(missing):
-            target.insert(shape, rows)
-            n_rows += len(rows)
-            advance(len(rows))
-    return n_rows
-
-
-def _sized(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Batches of bounded size in memory, whatever the rows hold."""
-    batch: list[Row] = []
-    n_bytes = 0
-    for row in rows:
-        batch.append(row)
-        n_bytes += sum(len(value) for value in row if isinstance(value, bytes | str))
-        if len(batch) >= BATCH or n_bytes > 8 << 20:
-            yield batch
-            batch, n_bytes = [], 0
-    if batch:
-        yield batch
-
-
-def catch_up(shapes: Sequence[Shape], source: SqliteSide, target: Side, changes: dict[str, Change]) -> int:
-    """Bring the rows that were noted as changed; returns how many keys that were.
-
-    Keys and rows are read at one moment: a row that is newer than the notes may hold a unique value that the target still
-    has in another row, whose key is not among them.
-    """
-    brought = []
-    with source.one_moment():
-        last, changed = source.changed()
-        for shape in shapes:
-            keys = sorted(changed.get(shape.name, ()))
-            if keys:
-                rows = source.rows_of(shape, keys)
-                brought.append((shape, keys, [changes.get(shape.name, _same)(row) for row in rows.values()]))
-    for shape, keys, _ in brought:
-        target.delete(shape, keys)
-    for shape, _, came in brought:
-        for some in _sized(came):
-            target.insert(shape, some)
-    if last:
-        source.forget(last)
-    return sum(len(keys) for _, keys, _ in brought)
-
-
-def _same(row: Row) -> Row:
-    return row

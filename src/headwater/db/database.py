@@ -327,6 +327,12 @@ def row_locked(act: Act) -> Act:
     return act
 
 
+def ends_hold(act: Act) -> Act:
+    """Declare that ``act`` is what an operator has decided on for a site that takes no changes (``db.moving.end_hold``, which it calls)."""
+    act.ends_hold = True  # type: ignore[attr-defined]
+    return act
+
+
 class DatabaseFull(HeadwaterError):
     code = "database_full"
     kind = Kind.FULL

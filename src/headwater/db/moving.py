@@ -21,10 +21,11 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
-from headwater.db.database import Database, Tx
+from headwater.db.database import Database, Tx, ends_hold
 from headwater.kernel import HeadwaterError, Kind
 
-State = Literal["copying", "frozen", "moved", "arriving", "restoring"]
+State = Literal["copying", "frozen", "moved", "arriving", "restoring", "behind"]
+BEHIND = "behind"  # no move at all: writes are refused until an operator has decided; ``target`` says why
 
 FREEZE_S = 30.0  # writes go on so long after a migration that held them has died
 RETRY_AFTER_S = 5
@@ -60,6 +61,21 @@ class SiteMoved(HeadwaterError):
     def __init__(self, told: str = "") -> None:
         super().__init__(
             f"This site has moved{told}, and nothing is written here any more.", headers={"Retry-After": "60"}
+        )
+
+
+class SiteBehind(SiteMoved):
+    """Its database is older than what others have seen of its log."""
+
+    code = "site_behind"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, why: str) -> None:
+        HeadwaterError.__init__(
+            self,
+            f"This site takes no changes: {why}. An older database stands here than was served before. Its operator restores the "
+            "latest backup, or goes on from here with `headwater log begin-anew`, which everyone will see. Reading goes on.",
+            headers={"Retry-After": "3600"},
         )
 
 
@@ -145,15 +161,21 @@ def find_move(tx: Tx) -> Move | None:
     return None if row is None else Move(*row)
 
 
-def refuse_or_thaw(raw: sqlite3.Connection) -> None:
+def refuse_or_thaw(raw: sqlite3.Connection, *, ends_hold: bool = False) -> None:
     """For a write transaction that has met a ``user_version``: go on only if whoever held the writes has died.
+
+    ``ends_hold``: or if the act is the one that an operator has decided on (``end_hold``).
 
     Raises:
         SiteMoving, SiteMoved
     """
-    row = raw.execute("SELECT state, frozen_until FROM site_move").fetchone()
+    row = raw.execute("SELECT state, frozen_until, target FROM site_move").fetchone()
     if row is not None and row[0] == "moved":
         raise SiteMoved
+    if row is not None and row[0] == BEHIND:
+        if ends_hold:
+            return
+        raise SiteBehind(row[2])
     if row is not None and row[0] == "frozen" and row[1] > time.time():
         raise SiteMoving
     if row is not None:
@@ -161,7 +183,7 @@ def refuse_or_thaw(raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA user_version = 0")
 
 
-def refuse_or_thaw_postgresql(raw: Any) -> None:
+def refuse_or_thaw_postgresql(raw: Any, *, ends_hold: bool = False) -> None:
     """As ``refuse_or_thaw``, for a write transaction that has found the table; ``raw`` is its connection.
 
     Raises:
@@ -169,9 +191,11 @@ def refuse_or_thaw_postgresql(raw: Any) -> None:
     """
     over = f"state = 'frozen' AND frozen_until <= {POSTGRESQL_NOW}"
     raw.execute(f"UPDATE site_move SET state = 'copying', frozen_until = NULL WHERE {over}")
-    row = raw.execute("SELECT state FROM site_move").fetchone()
+    row = raw.execute("SELECT state, target FROM site_move").fetchone()
     if row is not None and row[0] == "moved":
         raise SiteMoved
+    if row is not None and row[0] == BEHIND and not ends_hold:
+        raise SiteBehind(row[1])
     if row is not None and row[0] == "frozen":
         raise SiteMoving
 
@@ -211,3 +235,67 @@ def settle(db: Database) -> None:
 
         assert isinstance(db, PostgresqlDatabase)  # noqa: S101
         db.settle()
+
+
+_HELD = "one, state, target, site"
+# A move that is under way breaks off when it finds the row so; its ``site`` stays, for when writes are taken again.
+_OVER_A_MOVE = (
+    f"ON CONFLICT (one) DO UPDATE SET state = '{BEHIND}', target = excluded.target, frozen_until = NULL "
+    "WHERE site_move.state IN ('copying', 'frozen')"
+)
+
+
+def hold_writes(db: Database, why: str) -> None:
+    """Refuse every write of every process from now on, and after each start, with ``SiteBehind``.
+
+    A move that was begun does not keep it from that. Of a site that has moved away, or has not arrived, nothing is written anyway.
+    """
+    if db.dialect == "sqlite":
+        from headwater.db.sqlite import SqliteDatabase
+
+        assert isinstance(db, SqliteDatabase)  # noqa: S101
+        with writing_sqlite(db.path) as raw:
+            raw.execute(MAKE_TABLE)
+            raw.execute(f"INSERT INTO site_move ({_HELD}) VALUES (1, ?, ?, '') {_OVER_A_MOVE}", (BEHIND, why))
+            if raw.execute("SELECT state FROM site_move").fetchone()[0] in (BEHIND, "moved"):
+                raw.execute("PRAGMA user_version = 1")
+    else:
+        from headwater.db.postgresql import PostgresqlDatabase
+
+        assert isinstance(db, PostgresqlDatabase)  # noqa: S101
+        quoted = why.replace("'", "''").replace("\0", "")
+        insertion = f"INSERT INTO site_move ({_HELD}) VALUES (1, '{BEHIND}', '{quoted}', '') {_OVER_A_MOVE}"
+        db.stand_still(f"{MAKE_TABLE}; {insertion}")
+
+
+@ends_hold
+def end_hold(tx: Tx) -> None:
+    """In an act that says ``ends_hold``: writes that ``hold_writes`` has refused are taken again once it is durable."""
+    move = find_move(tx)
+    if move is None or move.state != BEHIND:
+        return
+    if move.site:  # it can be begun again, or given up
+        tx.execute(text("UPDATE site_move SET state = 'copying', target = 'a place that was not reached'"))
+    else:
+        tx.execute(text("DELETE FROM site_move"))  # on PostgreSQL others may just look at the table
+    if tx.dialect == "sqlite":
+        tx.execute(text("PRAGMA user_version = 0"))
+
+
+def release_writes(db: Database) -> None:
+    """Take writes again that ``hold_writes`` has refused."""
+    db.write(end_hold)
+    forget_hold(db)
+
+
+def forget_hold(db: Database) -> None:
+    """Put the empty table away that a hold which has ended leaves: on PostgreSQL every write would look at it."""
+    if db.dialect == "sqlite":
+        return
+    from headwater.db.postgresql import PostgresqlDatabase
+
+    assert isinstance(db, PostgresqlDatabase)  # noqa: S101
+    db.stand_still(
+        "DO $$ BEGIN IF to_regclass('site_move') IS NULL THEN RETURN; END IF; "
+        "IF NOT EXISTS (SELECT 1 FROM site_move) THEN DROP TABLE site_move; END IF; END $$"
+    )

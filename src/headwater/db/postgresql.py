@@ -44,6 +44,7 @@ from headwater.db.database import (
     Held,
     TextNotStorable,
     Tx,
+    ends_hold,
 )
 from headwater.db.moving import IS_MOVING, refuse_or_thaw_postgresql
 from headwater.db.psycopg_dialect import adapters
@@ -362,12 +363,16 @@ class PostgresqlDatabase(Database):
         local = self._local
         reads, local.tx = getattr(local, "tx", None), None  # an act's own reads are not the caller's snapshot
         local.writes = True
+
+        def run(tx: Tx) -> T:
+            return act(tx, *args, **kwargs)
+
         try:
             if getattr(act, "is_row_locked", False):
                 with self._link() as link:
-                    return self._until_it_is_kept(link, _WRITE_BESIDE_OTHERS, lambda tx: act(tx, *args, **kwargs))
+                    return self._until_it_is_kept(link, _WRITE_BESIDE_OTHERS, run)
             with self._in_turn() as link:
-                return self._until_it_is_kept(link, _WRITE, lambda tx: act(tx, *args, **kwargs))
+                return self._until_it_is_kept(link, _WRITE, ends_hold(run) if getattr(act, "ends_hold", False) else run)
         finally:
             local.writes, local.tx = False, reads
 
@@ -430,7 +435,7 @@ class PostgresqlDatabase(Database):
 
     def _write_once(self, link: _Link, begin: bytes, act: Callable[[Tx], T]) -> tuple[Tx, T]:
         if link.run(begin).get_value(0, 0) != b"0":
-            refuse_or_thaw_postgresql(link.raw)
+            refuse_or_thaw_postgresql(link.raw, ends_hold=getattr(act, "ends_hold", False))
         tx = Tx(link.conn, link.raw, "postgresql", writable=True)
         value = act(tx)
         tx.run_at_end()
@@ -454,6 +459,10 @@ class PostgresqlDatabase(Database):
     def settle(self) -> None:
         """For a site that has moved to where it is started: writes are refused no more."""
         self._ask(f"BEGIN; {KEEP_WRITERS_OUT}; DROP TABLE IF EXISTS site_move; COMMIT".encode())
+
+    def stand_still(self, statements: str) -> None:
+        """Run what makes every later write be refused, once those that are open have ended."""
+        self._ask(f"BEGIN; {KEEP_WRITERS_OUT}; {statements}; COMMIT".encode())
 
     def version(self) -> int:
         return int(self._ask(b"SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").get_value(0, 0))

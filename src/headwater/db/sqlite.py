@@ -73,6 +73,9 @@ class SqliteDatabase(Database):
         _run(tx._raw, "ROLLBACK")  # noqa: SLF001 -- a transaction is the database's own
 
     def _write(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx | None, T]:
+        if getattr(act, "ends_hold", False):  # in no batch with others, which are refused
+            with self._turn:
+                return self._write_alone(act, args, kwargs)
         if not self._waiting.empty() or not self._turn.acquire(blocking=False):
             return None, self.submit(act, *args, **kwargs).result()
         try:  # nobody else writes: on this thread, without waking another
@@ -175,7 +178,7 @@ class SqliteDatabase(Database):
                 return
 
     @contextmanager
-    def _committing(self) -> Iterator[_Writing]:
+    def _committing(self, *, ends_hold: bool = False) -> Iterator[_Writing]:
         """A write transaction, committed at the end; whoever holds ``_turn`` may enter."""
         if self._writing is None:
             self._writing = _Writing(self._engine.connect(), f"{self.path}.lock")
@@ -187,7 +190,7 @@ class SqliteDatabase(Database):
             _run(writing.raw, "BEGIN IMMEDIATE")
             try:
                 if _run(writing.raw, "PRAGMA user_version").fetchone()[0]:
-                    refuse_or_thaw(writing.raw)
+                    refuse_or_thaw(writing.raw, ends_hold=ends_hold)
                 yield writing
                 _run(writing.raw, "COMMIT")
             except BaseException as exc:
@@ -201,7 +204,7 @@ class SqliteDatabase(Database):
             local.writes, local.tx = False, reads
 
     def _write_alone(self, act: Callable[..., T], args: Any, kwargs: Any) -> tuple[Tx, T]:
-        with self._committing() as writing:
+        with self._committing(ends_hold=getattr(act, "ends_hold", False)) as writing:
             tx = Tx(writing.conn, writing.raw, "sqlite", writable=True)
             value = act(tx, *args, **kwargs)
             tx.run_at_end()

@@ -5,6 +5,7 @@ from headwater.web.bodies import BodyReader, read_body, receive_body
 from headwater.web.refusals import (
     BadAddress,
     BadEncoding,
+    BadForm,
     BadJson,
     BadRange,
     BodyTooLarge,
@@ -13,7 +14,17 @@ from headwater.web.refusals import (
     refuse_in_json,
     status_of,
 )
-from headwater.web.requests import actor_of, call, in_snapshot, read_json, read_json_object, read_tx, site_of, write_tx
+from headwater.web.requests import (
+    actor_of,
+    call,
+    in_snapshot,
+    parse_form,
+    read_json,
+    read_json_object,
+    read_tx,
+    site_of,
+    write_tx,
+)
 from headwater.web.responses import (
     HeadResponse,
     JsonResponse,
@@ -31,6 +42,7 @@ __all__ = [
     "Access",
     "BadAddress",
     "BadEncoding",
+    "BadForm",
     "BadJson",
     "BadRange",
     "BodyReader",
@@ -53,6 +65,7 @@ __all__ = [
     "in_snapshot",
     "in_thread",
     "next_link",
+    "parse_form",
     "path_for",
     "read_body",
     "read_json",

@@ -21,9 +21,10 @@ from headwater.kernel import ANONYMOUS, Actor, HeadwaterError, Kind
 from headwater.kernel.addresses import network, plain_address
 from headwater.web.heads import Told, asked_names, header_lines, standing_headers
 from headwater.web.logs import write_info
+from headwater.web.rates import Rates
 from headwater.web.refusals import BadAddress, Broken, NoSuchMethod, NothingHere, refuse_in_json
 from headwater.web.routing import Access, Route, Router
-from headwater.web.settings import WebSettings
+from headwater.web.settings import RateSettings, WebSettings
 from headwater.web.site import Site
 from headwater.web.threads import in_thread
 from headwater.web.watch import Seen, Watch
@@ -93,6 +94,7 @@ class _App:
         self.dialects = dialects
         settings = site.settings.of(WebSettings)
         self.proxies = tuple(map(network, settings.trusted_proxies))
+        self.rates = Rates(site.db, site.settings.of(RateSettings), router.routes)
         self.watch = Watch(router.routes, settings)
         self._bound: dict[str, Any] | None = None  # to every line of the log: which process it is
 
@@ -207,7 +209,9 @@ class _App:
                 found = await in_thread(self._answer_at_once, request, route)
             if found is not None:
                 return found
-        request.scope["state"]["actor"] = await self._find_actor(request, route)
+        actor = request.scope["state"]["actor"] = await self._find_actor(request, route)
+        self.rates.count(request.scope, route, actor)
+        request.scope["state"]["acts"] = route.acts
         return await route.endpoint(request)
 
     def _answer_at_once(self, request: Request, route: Route) -> Response | None:
@@ -216,10 +220,13 @@ class _App:
             return None
         with self.site.db.reading() as tx:
             try:
-                request.scope["state"]["actor"] = self.identify(request, tx)
+                actor = request.scope["state"]["actor"] = self.identify(request, tx)
             except HeadwaterError as error:
+                self.rates.count(request.scope, route, None)
                 if route.access is not Access.PUBLIC or error.kind is not Kind.NOT_AUTHENTICATED:
                     raise
+            else:
+                self.rates.count(request.scope, route, actor)
             return route.at_once(request, tx)
 
     async def _find_actor(self, request: Request, route: Route) -> Actor:
@@ -228,6 +235,7 @@ class _App:
         try:
             return await self.authenticate(request)
         except HeadwaterError as error:
+            self.rates.count(request.scope, route, None)
             if route.access is Access.PUBLIC and error.kind is Kind.NOT_AUTHENTICATED:
                 return ANONYMOUS
             raise
@@ -439,6 +447,8 @@ def _dialect_of(request: Request) -> str:
         return "cas"
     if path.startswith("/api/v1/"):
         return "api"
+    if path.startswith("/v1/"):
+        return "openai"
     if path.startswith("/api/") or "/resolve/" in path:
         return "hf"
     return "page" if "text/html" in request.headers.get("accept", "") else "api"

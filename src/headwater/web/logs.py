@@ -1,4 +1,8 @@
-"""Logs: one line of JSON per event on standard error, or coloured lines where a person looks on."""
+"""Logs: one line of JSON per event on standard error, or coloured lines where a person looks on.
+
+A line that cannot be written is lost and counted, and nothing else happens: by default the log lies on the disk of the data,
+and no request and no process may end because that is full.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import socket
 import sys
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 import structlog
@@ -17,11 +21,33 @@ from headwater.web import logfile
 _LINES = metrics.counter("headwater_log_lines_total", "Lines of the log, by level.", "level")
 _OF_LEVEL = {level: _LINES.of(level) for level in ("debug", "info", "warning", "error", "critical")}
 _BYTES = metrics.counter("headwater_log_bytes_total", "Bytes written to the log.").of()
+_LOST = metrics.counter("headwater_log_lines_lost_total", "Lines that could not be written: a full disk, say.").of()
 
 _HOST = socket.gethostname()
 _LEVELS = {"exception": "error", "warn": "warning"}
 
-_lines: BinaryIO | None = None  # where lines of JSON go; None: structlog has them, for a person to look at
+
+class _Lines:
+    """A file as those who write lines see it: each goes out at once and whole, or not at all, and never fails."""
+
+    def __init__(self, file: Any) -> None:
+        self._raw = getattr(file, "raw", file)  # beside the buffer, which would keep what did not go out and fail later
+
+    def write(self, line: bytes | str) -> int:
+        data = line.encode("utf-8", "backslashreplace") if isinstance(line, str) else line
+        try:
+            n_written = self._raw.write(data) or 0
+        except (OSError, ValueError):  # ValueError: closed
+            n_written = 0
+        if n_written < len(data):
+            _LOST.add()
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+_lines: _Lines | None = None  # where lines of JSON go; None: structlog has them, for a person to look at
 _shows_info = True
 
 
@@ -56,8 +82,8 @@ def configure_logging(level: str = "info") -> None:
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
         # One write a line: several processes share the file, and halves of lines would mix.
         own = [_line]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)  # type: ignore[assignment]
-        _lines = sys.stderr.buffer
+        _lines = _Lines(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(_lines)  # type: ignore[arg-type, assignment]
     number = logging.getLevelNamesMapping()[level.upper()]
     _shows_info = number <= logging.INFO
     structlog.configure(
@@ -66,7 +92,7 @@ def configure_logging(level: str = "info") -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.StreamHandler[Any] = logging.StreamHandler(sys.stderr if _lines is None else _lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

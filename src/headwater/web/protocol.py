@@ -13,19 +13,15 @@ uvicorn is pinned: this leans on ``HttpToolsProtocol`` and its cycle, which are 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import os
-import signal
 import socket
-import time
 import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from headwater.blobs import Extent, Piece
@@ -37,10 +33,8 @@ from headwater.web.watch import RECEIVED_BY_LOOP, RECEIVED_BY_THREAD, SENT_BY_LO
 
 SMALL_REST_BYTES = 256 * 1024  # an unread body's rest, up to which reading on is better than closing
 LINGER_S = 20.0  # how long an unread body is thrown away after the answer, so that the client gets to read the answer
-KEEP_ALIVE_S = 65
 MAX_HEAD_BYTES = 64 * 1024
 LEAVE_S = 1.0  # of silence after which a connection of a process that leaves is closed
-LONGEST_LEAVE_S = 600  # a process that leaves may finish long answers for so long
 JOINED_BYTES = 64 * 1024  # a larger body is not copied behind its head
 HEAD_S = 30.0  # a request's head must be complete within this
 _TOO_LONG = "the request's head is too long"  # raised inside the parser's callback, this ends the connection with 400
@@ -517,88 +511,3 @@ def _date_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
     if _dated[0] is not headers:
         _dated = headers, header_lines(headers)
     return _dated[1]
-
-
-class _Server(Server):
-    """uvicorn's server, told to stop by us alone: the parent's signals and the parent's end."""
-
-    def __init__(self, config: Config, lifeline: int, drain_s: float, on_ready: Callable[[], object]) -> None:
-        super().__init__(config)
-        self._drain_s = int(drain_s)
-        self._lifeline = lifeline
-        self._on_ready = on_ready
-        self._ended = asyncio.Event()
-        self._leaves = False
-
-    async def main_loop(self) -> None:
-        """As uvicorn's own, at a tenth of its wake-ups: the date in the answers' heads is all that ticks."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), 1.0)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end)
-        loop.add_signal_handler(signal.SIGUSR1, self._leave)
-        loop.add_reader(self._lifeline, self._end)
-        self._on_ready()
-
-    def _end(self) -> None:
-        if self.should_exit and not self._leaves:
-            self.force_exit = True  # asked twice
-        self.config.timeout_graceful_shutdown = self._drain_s
-        self.should_exit, self._leaves = True, False
-        self._ended.set()
-        asyncio.get_running_loop().remove_reader(self._lifeline)
-
-    def _leave(self) -> None:
-        """There is a successor: take nothing new, and let all that is under way come to its end."""
-        if not self.should_exit:
-            self.should_exit = self._leaves = True
-            self._ended.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._leaves:
-            for server in self.servers:
-                server.close()
-            for connection in list(self.server_state.connections):
-                connection.leave()  # type: ignore[union-attr]
-            deadline = time.monotonic() + LONGEST_LEAVE_S
-            # An end that is asked for meanwhile takes over, with its own bound.
-            while self.server_state.connections and self._leaves and time.monotonic() < deadline:  # noqa: ASYNC110 -- uvicorn tells nobody when a connection ends
-                await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
-
-
-def run_web(
-    app: ASGIApp,
-    listener: socket.socket,
-    *,
-    lifeline: int,
-    drain_s: float,
-    on_ready: Callable[[], object],
-    loop: str = "uvloop",
-) -> None:
-    """Serve ``app`` on a listening socket until SIGTERM comes or ``lifeline`` ends; requests may then finish for ``drain_s``.
-
-    SIGUSR1: as if it had ended, but with much more time, and without cutting off who sends on an open connection just then.
-    """
-    config = Config(
-        app,
-        http=Protocol,
-        loop=loop,
-        lifespan="off",
-        interface="asgi3",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(drain_s),
-        backlog=1024,
-    )
-    server = _Server(config, lifeline, drain_s, on_ready)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server._serve([listener]))  # noqa: SLF001 -- `serve` would put signal handlers of its own

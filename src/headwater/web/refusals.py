@@ -90,6 +90,14 @@ class BadJson(HeadwaterError):
         super().__init__(f"The body is not the JSON that was expected: {why}.")
 
 
+class BadForm(HeadwaterError):
+    code = "bad_form"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The form has more than {most} fields, the most that are read here.")
+
+
 class BodyTooLarge(HeadwaterError):
     code = "body_too_large"
     kind = Kind.TOO_LARGE

@@ -7,6 +7,7 @@ import contextvars
 import functools
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from headwater.db import Tx
 from headwater.kernel import ANONYMOUS, Actor
 from headwater.web.bodies import read_body
-from headwater.web.refusals import BadJson
+from headwater.web.refusals import BadForm, BadJson
 from headwater.web.routing import AtOnce, Endpoint
 from headwater.web.site import Site
 from headwater.web.threads import in_thread
@@ -84,6 +85,18 @@ async def write_tx(
 async def call(request: Request, act: Callable[Concatenate[Site, Actor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
     """``act(site, actor, ...)`` in a thread: for acts that do I/O and open their own transactions."""
     return await in_thread(functools.partial(act, site_of(request), actor_of(request)), *args, **kwargs)
+
+
+def parse_form(body: bytes, *, most: int = 1000) -> dict[str, list[str]]:
+    """The fields of a url-encoded form, each with its values in their order, empty ones too.
+
+    Raises:
+        BadForm: there are more than ``most``.
+    """
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=most)
+    except ValueError as exc:
+        raise BadForm(most) from exc
 
 
 async def read_json(request: Request, *, limit_bytes: int = JSON_LIMIT_BYTES) -> Any:

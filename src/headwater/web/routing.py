@@ -41,6 +41,9 @@ class Route:
 
     ``at_once`` is for calls that are asked very often (GET and HEAD only): it is tried first, in the snapshot in which the
     actor was found, and answers from that and from memory; None where more is needed, and ``endpoint`` is asked.
+
+    ``acts`` are what a form sent here may ask for in its field ``act``: forms that ask for anything else are not taken (see
+    ``shell.read_form``), so no act is done that the table of access does not know.
     """
 
     method: str
@@ -49,6 +52,7 @@ class Route:
     access: Access
     dialect: str = "page"
     at_once: AtOnce | None = None
+    acts: tuple[str, ...] = ("",)
 
 
 _PARAM = re.compile(r"\{(\w+)(\*)?(?::([^}]+))?\}")

@@ -35,6 +35,26 @@ class WebSettings:
     )
 
 
+def _check_limit(value: int) -> str | None:
+    return None if 0 <= value <= 100_000_000 else f"{value} is not between 0 and 100000000"
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    section: ClassVar[str] = "rate"
+
+    api: int = setting(
+        15_000,
+        "Calls of the API that one token, or one address that is nobody's, may make in five minutes, over all workers and "
+        "hosts; an account may make twice as many. 0 sets no limit.",
+        check=_check_limit,
+    )
+    files: int = setting(
+        150_000, "The same for downloads and uploads: files, git, LFS and Xet. 0 sets no limit.", check=_check_limit
+    )
+    pages: int = setting(15_000, "The same for pages. 0 sets no limit.", check=_check_limit)
+
+
 @dataclass(frozen=True)
 class MetricsSettings:
     section: ClassVar[str] = "metrics"

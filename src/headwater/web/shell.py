@@ -20,13 +20,13 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import jinja2
 import jinja2.bccache
@@ -274,22 +274,36 @@ class Form:
         return list(self._values.get(name, ()))
 
 
-async def read_form(request: Request, *, limit_bytes: int = FORM_LIMIT_BYTES) -> Form:
-    """The url-encoded form in the body, after it was found to come from our own page.
+async def read_form(request: Request, *, limit_bytes: int = FORM_LIMIT_BYTES, is_carried: bool = False) -> Form:
+    """The url-encoded form in the body, after it was found to come from our own page and to ask for an act of its route.
+
+    ``is_carried``: it holds fields of another route's form, which are only handed on.
 
     Raises:
-        ForgedForm: it comes from elsewhere, or without the session's word.
+        ForgedForm: it comes from elsewhere, or without the session's word. BadForm: too many fields.
+        PageNotFound: its ``act`` is none that the route declares.
     """
-    from headwater.web import read_body
+    from headwater.web import parse_form, read_body
 
     body = getattr(request.state, "form_body", None)  # who authenticated a browser has read it already
     if body is None:
         body = await read_body(request, limit_bytes)
-    text = body.decode("utf-8", "replace")
-    form = Form(parse_qs(text, keep_blank_values=True, max_num_fields=1000))
+    form = Form(parse_form(body))
     check_origin(request)
     check_csrf(request, form["csrf"])
+    if not is_carried:
+        check_act(request, form["act"])
     return form
+
+
+def check_act(request: Request, act: str) -> None:
+    """Refuse what the route does not declare: then no line of the access table speaks of it either.
+
+    Raises:
+        PageNotFound: it does not.
+    """
+    if act not in request.state.acts:
+        raise PageNotFound
 
 
 def check_origin(request: Request) -> None:
@@ -324,12 +338,17 @@ def redirect(
     request: Request, url: str, *, flash: str | None = None, tone: str = "good", values: dict[str, Any] | None = None
 ) -> Response:
     """See other; ``flash`` is a text's key that the next page shows once."""
-    response = Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
+    response = Response(status_code=303, headers={"Location": as_location(url), "Cache-Control": "no-store"})
     if flash is not None:
         packed = base64.urlsafe_b64encode(json.dumps([flash, values or {}, tone]).encode()).decode()
         signed = f"{packed}.{_sign(request, packed)}"
         response.set_cookie(FLASH_COOKIE, signed, max_age=120, path="/", httponly=True, samesite="lax")
     return response
+
+
+def as_location(url: str) -> str:
+    """``url`` as a header may carry it; what is quoted already stays as it is."""
+    return quote(url, safe="/?&=%#:+,;@!$'()*~-._")
 
 
 def safe_next(url: str | None, default: str = "/") -> str:
@@ -368,6 +387,10 @@ class ErrorPage:
     may_sign_in: bool
 
 
+# Refusals that a page of its own answers, by code. Contexts add theirs at import.
+ANSWERS: dict[str, Callable[[Request, HeadwaterError], Response]] = {}
+
+
 def error_page(request: Request, error: HeadwaterError) -> Response:
     """The ``page`` dialect of a refusal. Who must sign in first is led there and back."""
     status = status_of(error)
@@ -376,6 +399,8 @@ def error_page(request: Request, error: HeadwaterError) -> Response:
     if error.kind is Kind.NOT_AUTHENTICATED and request.method in ("GET", "HEAD"):
         here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
         return redirect(request, f"/login?next={quote(here, safe='')}")
+    if error.code in ANSWERS:
+        return ANSWERS[error.code](request, error)
     own = f"error.code.{error.code}"
     page = ErrorPage(
         status=status,

@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("repo_id", sa.Integer(), nullable=True),
+        sa.Column("owner_id", sa.Integer(), nullable=True),
         sa.Column("account_id", sa.Integer(), nullable=True),
         sa.Column("is_private", sa.Boolean(), nullable=False),
         sa.Column("leaf", sa.Text(), nullable=False),
@@ -70,7 +71,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_entry")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_entry_owner", "entry", ["owner_id", "id"], unique=False)
     op.create_index("ix_entry_repo", "entry", ["repo_id", "id"], unique=False)
+    op.create_table(
+        "gate_state",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("rules", sa.String(length=64), nullable=False),
+        sa.Column("marked_below", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gate_state")),
+    )
     op.create_table(
         "job",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -106,6 +115,49 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lfs_pointer_sha256"), "lfs_pointer", ["sha256"], unique=False)
     op.create_table(
+        "log_checkpoint",
+        sa.Column("generation", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("signed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("generation", "size", name=op.f("pk_log_checkpoint")),
+    )
+    op.create_table(
+        "log_cosignature",
+        sa.Column("generation", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("witness", sa.String(length=255), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("cosigned_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("generation", "size", "witness", name=op.f("pk_log_cosignature")),
+    )
+    op.create_table(
+        "log_head",
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("edge", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("one = 1", name=op.f("ck_log_head_one_log")),
+        sa.PrimaryKeyConstraint("one", name=op.f("pk_log_head")),
+    )
+    op.create_table(
+        "log_identity",
+        sa.Column("generation", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("origin", sa.String(length=255), nullable=False),
+        sa.Column("public", sa.String(length=64), nullable=False),
+        sa.Column("secret", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("generation", name=op.f("pk_log_identity")),
+    )
+    op.create_table(
+        "log_tile",
+        sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("idx", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "idx", name=op.f("pk_log_tile")),
+    )
+    op.create_table(
         "periodic_run",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("holder", sa.String(length=200), nullable=False),
@@ -122,9 +174,41 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quota_default")),
     )
     op.create_table(
+        "rate_use",
+        sa.Column("key", sa.String(length=80), nullable=False),
+        sa.Column("window", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("key", "window", name=op.f("pk_rate_use")),
+    )
+    op.create_index("ix_rate_use_window", "rate_use", ["window"], unique=False)
+    op.create_table(
+        "run_host",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("runner", sa.String(length=16), nullable=False),
+        sa.Column("cpus", sa.Float(), nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("gpus", sa.Integer(), nullable=False),
+        sa.Column("chip", sa.String(length=64), nullable=True),
+        sa.Column("extras", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run_host")),
+    )
+    op.create_table(
         "schema_reach",
         sa.Column("breaks_before", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("breaks_before", name=op.f("pk_schema_reach")),
+    )
+    op.create_table(
+        "scrub_place",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("after", sa.String(length=256), nullable=False),
+        sa.Column("round_began_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("n_objects", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("n_problems", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_scrub_place")),
     )
     op.create_table(
         "search_document",
@@ -158,6 +242,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_search_upkeep")),
     )
     op.create_table(
+        "serving_limit",
+        sa.Column("subject", sa.String(length=8), nullable=False),
+        sa.Column("subject_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("requests_minute", sa.BigInteger(), nullable=False),
+        sa.Column("requests_day", sa.BigInteger(), nullable=False),
+        sa.Column("tokens_minute", sa.BigInteger(), nullable=False),
+        sa.Column("tokens_day", sa.BigInteger(), nullable=False),
+        sa.Column("set_by", sa.String(length=96), nullable=False),
+        sa.Column("set_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("subject in ('token', 'account', 'owner')", name=op.f("ck_serving_limit_known_subject")),
+        sa.PrimaryKeyConstraint("subject", "subject_id", name=op.f("pk_serving_limit")),
+    )
+    op.create_table(
         "sign_in_failure",
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
@@ -180,6 +277,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_site_setting")),
     )
     op.create_table(
+        "spent_challenge",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_spent_challenge")),
+    )
+    op.create_index(op.f("ix_spent_challenge_expires_at"), "spent_challenge", ["expires_at"], unique=False)
+    op.create_table(
         "storage_day",
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("taken_at", sa.BigInteger(), nullable=False),
@@ -199,6 +303,49 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_tag_total_most", "tag_total", ["kind", "facet", "n_public"], unique=False)
+    op.create_table(
+        "upkeep_problem",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("place", sa.String(length=2048), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("mend", sa.Text(), nullable=False),
+        sa.Column("object_key", sa.String(length=1024), nullable=True),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upkeep_problem")),
+    )
+    op.create_index("uq_upkeep_problem", "upkeep_problem", ["code", "place"], unique=True)
+    op.create_table(
+        "upkeep_run",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("is_good", sa.Boolean(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upkeep_run")),
+    )
+    op.create_index("ix_upkeep_run_kind", "upkeep_run", ["kind", "is_good", "id"], unique=False)
+    op.create_table(
+        "verdict_batch",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("n_verdicts", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("marks", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_verdict_batch")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "witnessed_log",
+        sa.Column("origin", sa.String(length=255), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("cosigned_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("origin", name=op.f("pk_witnessed_log")),
+    )
     op.create_table(
         "access_request",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -220,6 +367,26 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("uq_access_request_repo_account", "access_request", ["repo_id", "account_id"], unique=True)
+    op.create_table(
+        "account_event",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("is_alert", sa.Boolean(), nullable=False),
+        sa.Column("n", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("address", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("user_agent", sa.Text(), server_default="", nullable=False),
+        sa.Column("place", sa.String(length=32), server_default="", nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_account_event_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_event")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_account_event_account", "account_event", ["account_id", "id"], unique=False)
+    op.create_index("ix_account_event_created", "account_event", ["created_at"], unique=False)
+    op.create_index("ix_account_event_place", "account_event", ["account_id", "place"], unique=False)
     op.create_table(
         "account_usage",
         sa.Column("account_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -304,6 +471,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_entry_secret")),
     )
     op.create_table(
+        "file_verdict",
+        sa.Column("content", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("rules", sa.String(length=64), nullable=False),
+        sa.Column("findings", sa.Text(), nullable=False),
+        sa.Column("second", sa.Text(), nullable=True),
+        sa.Column("batch_id", sa.Integer(), nullable=True),
+        sa.Column("judged_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "status in ('safe', 'suspicious', 'unsafe', 'queued')", name=op.f("ck_file_verdict_known_status")
+        ),
+        sa.ForeignKeyConstraint(["batch_id"], ["verdict_batch.id"], name=op.f("fk_file_verdict_batch_id")),
+        sa.PrimaryKeyConstraint("content", "role", name=op.f("pk_file_verdict")),
+    )
+    op.create_index("ix_file_verdict_batch", "file_verdict", ["batch_id"], unique=False)
+    op.create_index("ix_file_verdict_rules", "file_verdict", ["rules"], unique=False)
+    op.create_index(
+        "ix_file_verdict_unrecorded",
+        "file_verdict",
+        ["judged_at"],
+        unique=False,
+        sqlite_where=sa.text("batch_id IS NULL"),
+        postgresql_where=sa.text("batch_id IS NULL"),
+    )
+    op.create_table(
         "follow",
         sa.Column("followed_id", sa.Integer(), nullable=False),
         sa.Column("follower_id", sa.Integer(), nullable=False),
@@ -323,6 +517,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_identity")),
     )
     op.create_index(op.f("ix_identity_account_id"), "identity", ["account_id"], unique=False)
+    op.create_table(
+        "leaf",
+        sa.Column("idx", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("entry_id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_leaf_entry_id")),
+        sa.PrimaryKeyConstraint("idx", name=op.f("pk_leaf")),
+        sa.UniqueConstraint("entry_id", name=op.f("uq_leaf_entry_id")),
+    )
     op.create_table(
         "membership",
         sa.Column("org_id", sa.Integer(), nullable=False),
@@ -384,6 +587,16 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_pending_entry_entry_id")),
         sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_pending_entry")),
     )
+    op.create_table(
+        "recovery_code",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_recovery_code_account_id")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_recovery_code")),
+    )
+    op.create_index(op.f("ix_recovery_code_account_id"), "recovery_code", ["account_id"], unique=False)
     op.create_table(
         "repository",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -452,12 +665,50 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "run_quota",
+        sa.Column("account_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("cpus", sa.Float(), nullable=True),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("gpus", sa.Integer(), nullable=True),
+        sa.Column("runs", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_run_quota_account_id")),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_run_quota")),
+    )
+    op.create_table(
+        "second_factor",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=True),
+        sa.Column("last_step", sa.BigInteger(), nullable=True),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=True),
+        sa.Column("rp_id", sa.String(length=253), nullable=True),
+        sa.Column("public_key", sa.LargeBinary(), nullable=True),
+        sa.Column("sign_count", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "(kind = 'totp' and sealed is not null and last_step is not null) or (kind = 'passkey' and credential_id is not null and rp_id is not null and public_key is not null)",
+            name=op.f("ck_second_factor_whole"),
+        ),
+        sa.CheckConstraint("kind in ('totp', 'passkey')", name=op.f("ck_second_factor_known_kind")),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_second_factor_account_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_second_factor")),
+        sa.UniqueConstraint("credential_id", name=op.f("uq_second_factor_credential_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_second_factor_account_id"), "second_factor", ["account_id"], unique=False)
+    op.create_table(
         "session",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=False),
         sa.Column("csrf", sa.String(length=64), nullable=False),
         sa.Column("user_agent", sa.Text(), server_default="", nullable=False),
+        sa.Column("address", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("how", sa.String(length=32), server_default="", nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("proved_at", sa.BigInteger(), nullable=False),
         sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_session_account_id")),
@@ -477,13 +728,19 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("role in ('read', 'write', 'admin', 'fine')", name=op.f("ck_token_known_role")),
+        sa.CheckConstraint("role in ('read', 'write', 'admin', 'fine', 'infer')", name=op.f("ck_token_known_role")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_token_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
         sa.UniqueConstraint("digest", name=op.f("uq_token_digest")),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_token_account_id"), "token", ["account_id"], unique=False)
+    op.create_table(
+        "tombstone_entry",
+        sa.Column("entry_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["entry_id"], ["entry.id"], name=op.f("fk_tombstone_entry_entry_id")),
+        sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_tombstone_entry")),
+    )
     op.create_table(
         "webhook",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -582,6 +839,21 @@ def upgrade() -> None:
     op.create_index("uq_collection_item_inner", "collection_item", ["collection_id", "inner_id"], unique=True)
     op.create_index("uq_collection_item_repo", "collection_item", ["collection_id", "repo_id"], unique=True)
     op.create_table(
+        "conversion",
+        sa.Column("repo_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("pull", sa.Integer(), nullable=True),
+        sa.Column("asked_by", sa.Integer(), nullable=True),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("state in ('queued', 'done', 'refused')", name=op.f("ck_conversion_known_state")),
+        sa.ForeignKeyConstraint(["asked_by"], ["account.id"], name=op.f("fk_conversion_asked_by")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_conversion_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "path", name=op.f("pk_conversion")),
+    )
+    op.create_table(
         "default_file",
         sa.Column("repo_id", sa.Integer(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
@@ -640,6 +912,39 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_download_total")),
     )
     op.create_table(
+        "endpoint",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("owner_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=96), nullable=False),
+        sa.Column("name_key", sa.String(length=96), nullable=True),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("commit_id", sa.String(length=40), nullable=False),
+        sa.Column("file", sa.Text(), nullable=True),
+        sa.Column("engine", sa.String(length=16), nullable=False),
+        sa.Column("task", sa.String(length=16), nullable=False),
+        sa.Column("access", sa.String(length=16), nullable=False),
+        sa.Column("context_tokens", sa.Integer(), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("idle_s", sa.Integer(), nullable=False),
+        sa.Column("keeps_contents", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("wanted", sa.String(length=8), nullable=False),
+        sa.Column("created_by", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("access in ('members', 'everyone')", name=op.f("ck_endpoint_known_access")),
+        sa.CheckConstraint("engine in ('llama.cpp', 'transformers')", name=op.f("ck_endpoint_known_engine")),
+        sa.CheckConstraint("task in ('generate', 'embed')", name=op.f("ck_endpoint_known_task")),
+        sa.CheckConstraint("wanted in ('running', 'stopped')", name=op.f("ck_endpoint_known_wish")),
+        sa.ForeignKeyConstraint(["created_by"], ["account.id"], name=op.f("fk_endpoint_created_by")),
+        sa.ForeignKeyConstraint(["owner_id"], ["account.id"], name=op.f("fk_endpoint_owner_id")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_endpoint_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_endpoint")),
+        sa.UniqueConstraint("owner_id", "name_key", name="one_endpoint_a_name"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_endpoint_repo_id"), "endpoint", ["repo_id"], unique=False)
+    op.create_table(
         "file_right",
         sa.Column("repo_id", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -653,6 +958,56 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repo_id", "sha256", "pull", name=op.f("pk_file_right")),
     )
     op.create_index("ix_file_right_sha256", "file_right", ["sha256"], unique=False)
+    op.create_table(
+        "found_secret",
+        sa.Column("repo_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("found_by", sa.Integer(), nullable=True),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("allowed_by", sa.Integer(), nullable=True),
+        sa.Column("allowed_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["allowed_by"], ["account.id"], name=op.f("fk_found_secret_allowed_by")),
+        sa.ForeignKeyConstraint(["found_by"], ["account.id"], name=op.f("fk_found_secret_found_by")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_found_secret_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "mark", name=op.f("pk_found_secret")),
+    )
+    op.create_index("ix_found_secret_at", "found_secret", ["repo_id", "found_at"], unique=False)
+    op.create_table(
+        "gate_due",
+        sa.Column("repo_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_gate_due_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_gate_due")),
+    )
+    op.create_table(
+        "gate_release",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("content", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("released_by", sa.Integer(), nullable=True),
+        sa.Column("released_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["released_by"], ["account.id"], name=op.f("fk_gate_release_released_by")),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_gate_release_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "content", "role", name=op.f("pk_gate_release")),
+    )
+    op.create_table(
+        "held_file",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("content", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("pull", sa.Integer(), nullable=False),
+        sa.Column("noted_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_held_file_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "content", "role", name=op.f("pk_held_file")),
+    )
+    op.create_index("ix_held_file_content", "held_file", ["content", "role"], unique=False)
+    op.create_index("ix_held_file_noted", "held_file", ["noted_at"], unique=False)
     op.create_table(
         "last_changed_node",
         sa.Column("repo_id", sa.Integer(), nullable=False),
@@ -670,6 +1025,70 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_last_changed_root_repo_id")),
         sa.PrimaryKeyConstraint("repo_id", "commit_oid", name=op.f("pk_last_changed_root")),
     )
+    op.create_table(
+        "lineage_link",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("way", sa.String(length=16), nullable=False),
+        sa.Column("relation", sa.String(length=16), nullable=False),
+        sa.Column("target_kind", sa.String(length=16), nullable=False),
+        sa.Column("target_key", sa.String(length=200), nullable=False),
+        sa.Column("target_name", sa.String(length=200), nullable=False),
+        sa.Column("pinned", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_lineage_link_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "place", name=op.f("pk_lineage_link")),
+    )
+    op.create_index("link_by_target", "lineage_link", ["target_kind", "target_key"], unique=False)
+    op.create_table(
+        "openness_evidence",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("criterion", sa.String(length=40), nullable=False),
+        sa.Column("rule_version", sa.Integer(), nullable=False),
+        sa.Column("value", sa.String(length=8), nullable=False),
+        sa.Column("basis", sa.String(length=8), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("licence", sa.String(length=64), nullable=False),
+        sa.Column("is_open_licence", sa.Boolean(), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=False),
+        sa.Column("checked_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_openness_evidence_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", "criterion", name=op.f("pk_openness_evidence")),
+    )
+    op.create_table(
+        "openness_grade",
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("commit_id", sa.String(length=40), nullable=True),
+        sa.Column("rules", sa.String(length=16), nullable=False),
+        sa.Column("label", sa.String(length=16), nullable=False),
+        sa.Column("ladder", sa.Integer(), nullable=True),
+        sa.Column("licences", sa.Text(), nullable=False),
+        sa.Column("declared", sa.String(length=200), nullable=False),
+        sa.Column("texts", sa.Text(), nullable=False),
+        sa.Column("shows", sa.Text(), nullable=False),
+        sa.Column("roles", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("graded_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_openness_grade_repo_id")),
+        sa.PrimaryKeyConstraint("repo_id", name=op.f("pk_openness_grade")),
+    )
+    op.create_table(
+        "openness_override",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("criterion", sa.String(length=40), nullable=False),
+        sa.Column("value", sa.String(length=8), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("machine_value", sa.String(length=8), nullable=False),
+        sa.Column("made_by", sa.String(length=96), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("withdrawn_by", sa.String(length=96), nullable=True),
+        sa.Column("withdrawn_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_openness_override_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_openness_override")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("override_of_repository", "openness_override", ["repo_id", "criterion"], unique=False)
     op.create_table(
         "pack",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -706,6 +1125,22 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_ref_repo_id")),
         sa.PrimaryKeyConstraint("repo_id", "name", name=op.f("pk_ref")),
+    )
+    op.create_table(
+        "release_signature",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("commit_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=64), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("bundle", sa.Text(), nullable=False),
+        sa.Column("n_files", sa.Integer(), nullable=False),
+        sa.Column("added_by", sa.String(length=96), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_release_signature_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_release_signature")),
+        sa.UniqueConstraint("repo_id", "commit_id", "key_id", name="one_signature_a_key"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "repo_like",
@@ -756,6 +1191,59 @@ def upgrade() -> None:
         "ix_repository_usage_owner", "repository_usage", ["owner_id", "used_bytes", "repo_id"], unique=False
     )
     op.create_index("ix_repository_usage_used", "repository_usage", ["used_bytes", "repo_id"], unique=False)
+    op.create_table(
+        "run",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=96), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("owner_id", sa.Integer(), nullable=False),
+        sa.Column("created_by", sa.Integer(), nullable=False),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("recipe_text", sa.Text(), nullable=False),
+        sa.Column("recipe_digest", sa.String(length=64), nullable=False),
+        sa.Column("recipe_repo_id", sa.Integer(), nullable=True),
+        sa.Column("recipe_commit", sa.String(length=40), nullable=True),
+        sa.Column("recipe_path", sa.Text(), nullable=True),
+        sa.Column("resolved", sa.Text(), nullable=False),
+        sa.Column("cpus", sa.Float(), nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("gpus", sa.Integer(), nullable=False),
+        sa.Column("chip", sa.String(length=64), nullable=True),
+        sa.Column("time_limit_s", sa.Integer(), nullable=True),
+        sa.Column("retries", sa.Integer(), nullable=False),
+        sa.Column("n_attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("n_losses", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("parent_id", sa.Integer(), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("progress", sa.Text(), nullable=True),
+        sa.Column("energy", sa.Text(), nullable=True),
+        sa.Column("environment", sa.Text(), nullable=True),
+        sa.Column("usage", sa.Text(), nullable=True),
+        sa.Column("n_points", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("n_log_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cancel_requested_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "state in ('queued', 'starting', 'running', 'succeeded', 'failed', 'cancelled', 'lost')",
+            name=op.f("ck_run_known_state"),
+        ),
+        sa.ForeignKeyConstraint(["created_by"], ["account.id"], name=op.f("fk_run_created_by")),
+        sa.ForeignKeyConstraint(["owner_id"], ["account.id"], name=op.f("fk_run_owner_id")),
+        sa.ForeignKeyConstraint(["parent_id"], ["run.id"], name=op.f("fk_run_parent_id")),
+        sa.ForeignKeyConstraint(["recipe_repo_id"], ["repository.id"], name=op.f("fk_run_recipe_repo_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_run_kind", "run", ["kind", "id"], unique=False)
+    op.create_index("ix_run_owner", "run", ["owner_id", "id"], unique=False)
+    op.create_index("ix_run_state", "run", ["state", "id"], unique=False)
     op.create_table(
         "search_entry",
         sa.Column("rank", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -899,6 +1387,93 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_discussion_event_discussion_id"), "discussion_event", ["discussion_id"], unique=False)
     op.create_table(
+        "endpoint_state",
+        sa.Column("endpoint_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String(length=200), nullable=True),
+        sa.Column("held_until", sa.BigInteger(), nullable=True),
+        sa.Column("host", sa.String(length=160), nullable=True),
+        sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("pid_started", sa.BigInteger(), nullable=True),
+        sa.Column("address", sa.String(length=80), nullable=True),
+        sa.Column("key", sa.String(length=64), nullable=True),
+        sa.Column("context_tokens", sa.Integer(), nullable=True),
+        sa.Column("n_failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("retry_at", sa.BigInteger(), nullable=True),
+        sa.Column("wake_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("log_tail", sa.Text(), server_default="", nullable=False),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["endpoint.id"], name=op.f("fk_endpoint_state_endpoint_id")),
+        sa.PrimaryKeyConstraint("endpoint_id", name=op.f("pk_endpoint_state")),
+    )
+    op.create_table(
+        "evaluation",
+        sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("model_repo_id", sa.Integer(), nullable=True),
+        sa.Column("model_commit", sa.String(length=40), nullable=True),
+        sa.Column("endpoint", sa.String(length=200), nullable=True),
+        sa.Column("suite_repo_id", sa.Integer(), nullable=False),
+        sa.Column("suite_commit", sa.String(length=40), nullable=False),
+        sa.Column("results_repo_id", sa.Integer(), nullable=True),
+        sa.Column("results_commit", sa.String(length=40), nullable=True),
+        sa.Column("results_folder", sa.Text(), server_default="", nullable=False),
+        sa.Column("command", sa.Text(), nullable=False),
+        sa.Column("harness", sa.String(length=80), nullable=False),
+        sa.Column("few_shot", sa.Integer(), nullable=True),
+        sa.Column("item_limit", sa.Integer(), nullable=True),
+        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("is_cut", sa.Boolean(), server_default="0", nullable=False),
+        sa.Column("reproduces", sa.Integer(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "model_repo_id is not null or endpoint is not null", name=op.f("ck_evaluation_a_model_or_an_endpoint")
+        ),
+        sa.ForeignKeyConstraint(["model_repo_id"], ["repository.id"], name=op.f("fk_evaluation_model_repo_id")),
+        sa.ForeignKeyConstraint(["reproduces"], ["run.id"], name=op.f("fk_evaluation_reproduces")),
+        sa.ForeignKeyConstraint(["results_repo_id"], ["repository.id"], name=op.f("fk_evaluation_results_repo_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_evaluation_run_id")),
+        sa.ForeignKeyConstraint(["suite_repo_id"], ["repository.id"], name=op.f("fk_evaluation_suite_repo_id")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_evaluation")),
+    )
+    op.create_index("ix_evaluation_model", "evaluation", ["model_repo_id", "run_id"], unique=False)
+    op.create_index("ix_evaluation_reproduces", "evaluation", ["reproduces"], unique=False)
+    op.create_index("ix_evaluation_suite", "evaluation", ["suite_repo_id", "run_id"], unique=False)
+    op.create_table(
+        "gateway_exchange",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("endpoint_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_gateway_exchange_account_id")),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["endpoint.id"], name=op.f("fk_gateway_exchange_endpoint_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gateway_exchange")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_gateway_exchange_at"), "gateway_exchange", ["at"], unique=False)
+    op.create_index("ix_gateway_exchange_endpoint", "gateway_exchange", ["endpoint_id", "id"], unique=False)
+    op.create_table(
+        "gateway_usage",
+        sa.Column("minute", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("endpoint_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("account_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("token_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("n_requests", sa.Integer(), nullable=False),
+        sa.Column("n_errors", sa.Integer(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("first_ms", sa.BigInteger(), nullable=False),
+        sa.Column("whole_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_gateway_usage_account_id")),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["endpoint.id"], name=op.f("fk_gateway_usage_endpoint_id")),
+        sa.PrimaryKeyConstraint("minute", "endpoint_id", "account_id", "token_id", name=op.f("pk_gateway_usage")),
+    )
+    op.create_index("ix_gateway_usage_account", "gateway_usage", ["account_id", "minute"], unique=False)
+    op.create_index("ix_gateway_usage_endpoint", "gateway_usage", ["endpoint_id", "minute"], unique=False)
+    op.create_table(
         "pack_bytes",
         sa.Column("pack_id", sa.Integer(), nullable=False),
         sa.Column("pack", sa.LargeBinary(), nullable=False),
@@ -906,6 +1481,116 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["pack_id"], ["pack.id"], name=op.f("fk_pack_bytes_pack_id")),
         sa.PrimaryKeyConstraint("pack_id", name=op.f("pk_pack_bytes")),
     )
+    op.create_table(
+        "run_attempt",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("runner", sa.String(length=16), nullable=False),
+        sa.Column("host_id", sa.String(length=32), nullable=False),
+        sa.Column("token_id", sa.Integer(), nullable=True),
+        sa.Column("remote_id", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=False),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("usage", sa.Text(), nullable=True),
+        sa.Column("reported_at", sa.BigInteger(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "state in ('starting', 'running', 'succeeded', 'failed', 'cancelled', 'lost')",
+            name=op.f("ck_run_attempt_known_attempt_state"),
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_attempt_run_id")),
+        sa.ForeignKeyConstraint(["token_id"], ["token.id"], name=op.f("fk_run_attempt_token_id")),
+        sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_run_attempt")),
+    )
+    op.create_index(
+        "ix_run_attempt_active",
+        "run_attempt",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("state in ('starting', 'running')"),
+        postgresql_where=sa.text("state in ('starting', 'running')"),
+    )
+    op.create_table(
+        "run_commit",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("output", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("commit_id", sa.String(length=40), nullable=False),
+        sa.Column("revision", sa.Text(), nullable=False),
+        sa.Column("files", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_run_commit_repo_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_commit_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run_commit")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_run_commit_repo", "run_commit", ["repo_id", "commit_id"], unique=False)
+    op.create_index("ix_run_commit_run", "run_commit", ["run_id", "id"], unique=False)
+    op.create_table(
+        "run_input",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=False),
+        sa.Column("repo_path", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Text(), nullable=False),
+        sa.Column("commit_id", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_run_input_repo_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_input_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_input")),
+    )
+    op.create_index("ix_run_input_repo", "run_input", ["repo_id", "run_id"], unique=False)
+    op.create_table(
+        "run_log",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("said_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_log_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_run_log")),
+    )
+    op.create_table(
+        "run_metric",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=True),
+        sa.Column("said_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_metric_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "name", "step", name=op.f("pk_run_metric")),
+    )
+    op.create_table(
+        "run_note",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("said_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_note_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run_note")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_run_note_run_id"), "run_note", ["run_id"], unique=False)
+    op.create_table(
+        "run_output",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("repo_id", sa.Integer(), nullable=True),
+        sa.Column("repo_path", sa.Text(), nullable=False),
+        sa.Column("is_private", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["repo_id"], ["repository.id"], name=op.f("fk_run_output_repo_id")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_output_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_run_output")),
+    )
+    op.create_index("ix_run_output_repo", "run_output", ["repo_id", "run_id"], unique=False)
     op.create_table(
         "attachment_use",
         sa.Column("attachment_id", sa.String(length=32), nullable=False),
@@ -930,6 +1615,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_comment_edit")),
     )
     op.create_index(op.f("ix_comment_edit_event_id"), "comment_edit", ["event_id"], unique=False)
+    op.create_table(
+        "evaluation_score",
+        sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("task", sa.String(length=128), nullable=False),
+        sa.Column("metric", sa.String(length=64), nullable=False),
+        sa.Column("filter", sa.String(length=64), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("is_group", sa.Boolean(), nullable=False),
+        sa.Column("is_main", sa.Boolean(), nullable=False),
+        sa.Column("ability", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("version", sa.String(length=40), nullable=False),
+        sa.Column("n_items", sa.Integer(), nullable=True),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("stderr", sa.Float(), nullable=True),
+        sa.Column("is_higher_better", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["evaluation.run_id"], name=op.f("fk_evaluation_score_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "task", "metric", "filter", name=op.f("pk_evaluation_score")),
+    )
     if op.get_bind().dialect.name == "sqlite":
         op.execute(
             "CREATE VIRTUAL TABLE search_index USING fts5(name, parts, body, chars, marks, content='search_document', content_rowid='rank', tokenize='ascii')"
