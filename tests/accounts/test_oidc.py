@@ -8,13 +8,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from headwater import accounts
-from headwater.accounts import NotAllowed, NotSignedIn, OidcSettings, SignUpPolicy, oidc
-from headwater.accounts.errors import BadSetting, OidcRefused, OidcUnavailable, SignInFailed
+from headwater.accounts import NotAllowed, NotSignedIn, OidcSettings, ProofNeeded, SignUpPolicy, oidc
+from headwater.accounts.errors import BadSetting, OidcProofRefused, OidcRefused, OidcUnavailable, SignInFailed
 from headwater.accounts.passwords import hash_password
-from headwater.accounts.service import federated, identify, links, people
+from headwater.accounts.service import federated, identify, journal, links, people, tokens
+from headwater.accounts.service.freshness import FRESH
 from headwater.accounts.service.sessions import Browser
+from headwater.accounts.tables import session
 from headwater.assembly import build_site, prepare_data
 from headwater.kernel import ANONYMOUS, SYSTEM, utcnow
 from tests import growth
@@ -37,6 +40,7 @@ def _honest(issuer):
     issuer.person = {"sub": "u-1", "preferred_username": "mei", "name": "Mei Lin", "email": "m@x.org"}
     issuer.twist, issuer.userinfo_twist, issuer.algorithm = {}, {}, "RS256"
     issuer.claims_only_in_userinfo, issuer.answer_issuer = False, None
+    issuer.signed_in_at, issuer.asks_nobody = int(time.time()), False
 
 
 @pytest.fixture
@@ -198,7 +202,7 @@ def test_one_ties_the_other_site_to_ones_own_account(site, person, issuer):
         go(site, adds_to_account=True)
     with pytest.raises(NotAllowed):
         go(site, actor=with_token(bob, "write"), adds_to_account=True)
-    federated.remove_identity(site, bob)
+    federated.remove_identity(site, bob, now=utcnow())
     assert go(site).signed_in.account.name == "mei"
 
 
@@ -207,7 +211,7 @@ def test_who_has_no_password_keeps_the_only_way_in(site):
 
     account = go(site).signed_in.account
     with pytest.raises(BadSetting):
-        federated.remove_identity(site, Actor(account.id, account.name))
+        federated.remove_identity(site, Actor(account.id, account.name), now=utcnow())
 
 
 def test_coming_back_as_someone_else_ties_nothing(site, person):
@@ -288,3 +292,150 @@ def test_settings_are_checked():
     for wrong in ("http://id.example.edu", "id.example.edu", "ftp://x", "https://x?y"):
         assert _check_issuer(wrong)
     assert _check_creates("sometimes")
+
+
+def test_another_sites_sign_in_does_not_stand_for_the_second_factor(site):
+    from headwater.accounts import totp
+    from headwater.accounts.service import second, sessions
+
+    now = utcnow()
+    actor = site.db.read(identify.identify_session, go(site, now=now).signed_in.secret, now=now).actor
+    begun = second.begin_app(site, actor, now=now)
+    code = totp.code_at(begun.secret, totp.step_of(now))
+    second.finish_app(site, actor, sealed=begun.sealed, code=code, name="phone", browser=HOME, now=now)
+    waiting = go(site).signed_in
+    assert isinstance(waiting, sessions.SecondStep)
+    code = totp.code_at(begun.secret, totp.step_of(now) + 1)
+    done = sessions.finish_sign_in(site, waiting.ticket, second.Shown(code=code), browser=HOME, now=now)
+    assert site.db.read(identify.identify_session, done.secret, now=now).session.how == "other_site+totp"
+
+
+# ---- a fresh proof
+
+
+@pytest.fixture
+def stale(site):
+    """Mei, who came in a while ago through the other site and has nothing else to show."""
+    secret = go(site).signed_in.secret
+    site.db.write(lambda tx: tx.execute(update(session).values(proved_at=utcnow() - FRESH)))
+    return site.db.read(identify.identify_session, secret, now=utcnow()).actor
+
+
+def prove(site, actor, *, by=None, query_for=None):
+    """The journey of a proof; ``query_for`` bends the question on its way, ``by`` comes back instead of who left."""
+    begun = federated.begin_proof(site, actor, next_url="/new", now=utcnow())
+    url = begun.url if query_for is None else query_for(begun.url)
+    query = dict(parse_qsl(urlsplit(httpx.get(url, trust_env=False).headers["location"]).query))
+    by = actor if by is None else by
+    return federated.finish(site, by, query=query, cookie=begun.cookie, browser=HOME, now=utcnow())
+
+
+def make_token(site, actor):
+    return site.db.write(tokens.create_token, actor, name="t", role="read", now=utcnow())
+
+
+def test_who_has_no_password_shows_at_the_other_site_who_they_are(site, issuer, stale):
+    with pytest.raises(ProofNeeded) as refusal:
+        make_token(site, stale)
+    assert refusal.value.ways == {"other_site"}
+    with pytest.raises(ProofNeeded):  # nor may the first password be set by whoever finds the browser open
+        people.change_password(
+            site, stale, old="", new="a new long one", browser=HOME, keep_session=stale.session_id, now=utcnow()
+        )
+    issuer.signed_in_at -= 86_400
+    query = dict(parse_qsl(urlsplit(federated.begin_proof(site, stale, next_url="/", now=utcnow()).url).query))
+    assert (query["prompt"], query["max_age"]) == ("login", "0")
+    done = prove(site, stale)
+    assert (type(done), done.next_url) == (federated.Proved, "/new")
+    fresh = site.db.read(identify.identify_session, done.secret, now=utcnow()).actor
+    assert make_token(site, fresh).secret
+    with pytest.raises(ProofNeeded):  # a copy of the cookie stays behind
+        make_token(site, stale)
+    lines = [(line.kind, line.facts) for line in site.db.read(journal.list_own, fresh).items]
+    assert ("confirmed", {"how": "other_site"}) in lines
+
+
+def without_asking_anew(url):
+    """As whoever holds a borrowed browser sends it on."""
+    return url.replace("&prompt=login", "").replace("&max_age=0", "")
+
+
+@pytest.mark.parametrize(
+    ("bend", "why"),
+    [
+        ({"twist": {"auth_time": None}}, "no auth_time"),
+        ({"twist": {"auth_time": "just now"}}, "no auth_time"),
+        ({"twist": {"auth_time": True}}, "no auth_time"),
+        ({"twist": {"auth_time": int(time.time()) + 7200}}, "future"),
+        ({"asks_nobody": True, "signed_in_at": int(time.time()) - 86_400}, "earlier"),
+        ({"asks_nobody": True, "signed_in_at": int(time.time()) - 30}, "earlier"),  # within what clocks may differ
+        ({"person": {"sub": "u-2"}}, "someone else"),
+    ],
+)
+def test_a_proof_that_the_other_site_does_not_give_is_none(site, issuer, stale, bend, why):
+    for name, value in bend.items():
+        setattr(issuer, name, value)
+    with pytest.raises(OidcProofRefused, match=why):
+        prove(site, stale)
+    with pytest.raises(ProofNeeded):
+        make_token(site, stale)
+
+
+def test_leaving_out_the_question_leaves_out_the_proof(site, issuer, stale):
+    issuer.signed_in_at -= 86_400
+    with pytest.raises(OidcProofRefused, match="earlier"):
+        prove(site, stale, query_for=without_asking_anew)
+    with pytest.raises(ProofNeeded):
+        make_token(site, stale)
+
+
+def test_a_proof_counts_for_the_session_that_left_for_it(site, issuer, stale):
+    again = go(site).signed_in
+    other = site.db.read(identify.identify_session, again.secret, now=utcnow()).actor
+    assert other.account_id == stale.account_id
+    for by in (other, ANONYMOUS):
+        with pytest.raises(OidcProofRefused, match="meanwhile"):
+            prove(site, stale, by=by)
+    with pytest.raises(NotSignedIn):
+        federated.begin_proof(site, ANONYMOUS, next_url="/", now=utcnow())
+    with pytest.raises(ProofNeeded):
+        make_token(site, stale)
+
+
+def test_a_sign_in_there_without_a_word_is_no_fresh_proof(site, issuer, stale):
+    for signed_in_at, twist, is_fresh in (
+        (int(time.time()), {}, True),
+        (int(time.time()) - 86_400, {}, False),
+        (int(time.time()), {"auth_time": None}, False),
+    ):
+        issuer.signed_in_at, issuer.twist = signed_in_at, twist
+        actor = site.db.read(identify.identify_session, go(site).signed_in.secret, now=utcnow()).actor
+        if is_fresh:
+            make_token(site, actor)
+        else:
+            with pytest.raises(ProofNeeded):
+                make_token(site, actor)
+
+
+def test_who_has_a_password_or_a_factor_shows_that_and_nothing_less(site, person):
+    bob = person("bob", password_hash=hash_password("four grey stones"))
+    go(site, actor=bob, adds_to_account=True)
+    actor = site.db.read(identify.identify_session, go(site).signed_in.secret, now=utcnow()).actor
+    assert actor.name == "bob"
+    with pytest.raises(OidcProofRefused, match="password or second factor"):
+        federated.begin_proof(site, actor, next_url="/", now=utcnow())
+
+
+def test_adding_a_way_in_makes_no_session_fresher(site, issuer, person):
+    from headwater.accounts.service import sessions
+
+    person("bob", password_hash=hash_password("four grey stones"))
+    then = utcnow() - FRESH + timedelta(minutes=1)
+    entered = sessions.sign_in(site, ANONYMOUS, name="bob", password="four grey stones", browser=HOME, now=then)
+    bob = site.db.read(identify.identify_session, entered.secret, now=utcnow()).actor
+    issuer.signed_in_at -= 86_400
+    done = go(site, actor=bob, adds_to_account=True)
+    bob = site.db.read(identify.identify_session, done.signed_in.secret, now=utcnow()).actor
+    assert make_token(site, bob)
+    with pytest.raises(ProofNeeded):
+        site.db.write(tokens.create_token, bob, name="t", role="read", now=utcnow() + timedelta(minutes=2))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from headwater.accounts import SignUpPolicy
 from headwater.accounts.service import links, policy
+from headwater.accounts.service.freshness import FRESH
+from headwater.accounts.tables import session
 from headwater.kernel import SYSTEM, utcnow
 from tests.conftest import PASSWORD
 from tests.servers.issuer import Issuer
@@ -94,6 +97,30 @@ def test_signing_in_never_leads_to_another_site(reader):
         bob.client.follow_redirects = False
         bob.send("/login", name="bob", password=PASSWORD, next=away)
         assert bob.page.headers["location"] == "/"
+
+
+def test_signing_in_leads_back_to_a_page_of_any_name(reader):
+    for name in ("中.txt", "é+x", "%E4%B8%AD.txt"):
+        bob = reader().open("/login")
+        bob.client.follow_redirects = False
+        bob.send("/login", name="bob", password=PASSWORD, next=f"/ada/x/edit/main/{name}?a=1#L2")
+        assert bob.page.status_code == 303
+        assert bob.page.headers["location"] == f"/ada/x/edit/main/{quote(name, safe='%+.')}?a=1#L2"
+        assert bob.who == "bob"
+
+
+def test_a_form_of_too_many_fields_is_refused_and_no_fault(live_app, reader):
+    ada, stranger = reader().sign_in("ada"), reader()
+    for who, address, n in (
+        (stranger, "/login", 1001),
+        (ada, "/settings/profile", 1001),
+        (stranger, "/oauth/device", 51),
+        (stranger, "/oauth/token", 51),
+    ):
+        answer = who.client.post(
+            address, content="a=1&" * n, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        assert answer.status_code == 400, address
 
 
 def test_forms_from_elsewhere_are_refused(live_app, reader):
@@ -355,3 +382,43 @@ def test_signing_in_through_another_site_end_to_end(new_app):
         assert "You can sign in through Campus" in bob.text
         again = Reader(app.url).open("/login/oidc?next=/settings/profile")
         assert again.who == "bob"
+        _prove_through_another_site(app, issuer, mei)
+
+
+def _prove_through_another_site(app, issuer, mei):
+    """Mei has no password: what she sends asks for a proof, and the other site's is one only if it was given just now."""
+    issuer.person = {"sub": "u-1", "preferred_username": "mei"}
+
+    def ask():
+        mei.client.headers["Referer"] = f"{app.url}/settings/tokens"
+        mei.open("/settings/tokens").send(into='value="create"', name="t", role="read")
+
+    with app.opened() as site:
+        site.db.write(lambda tx: tx.execute(update(session).values(proved_at=utcnow() - FRESH)))
+    ask()
+    assert (mei.page.status_code, "Is it you?" in mei.text) == (403, True)
+    assert "goes on right after" not in mei.text
+    away = html.unescape(re.search(r'<a class="btn main" href="([^"]+)"', mei.page.text).group(1))
+    for twist, asks_nobody, told in (
+        ({"auth_time": None}, False, "has no auth_time"),
+        ({}, True, "took a sign-in of earlier"),
+    ):
+        issuer.twist, issuer.asks_nobody, issuer.signed_in_at = twist, asks_nobody, issuer.signed_in_at - 7200
+        assert away.startswith("/login/oidc?anew=1&next=%2Fsettings%2Ftokens")
+        _follow(mei, away)
+        assert (mei.page.status_code, mei.who) == (401, "mei")
+        assert told in mei.text
+        assert "Is it you?" in mei.text
+    issuer.twist, issuer.asks_nobody = {}, False
+    _follow(mei, away)
+    assert (mei.page.url.path, "Now do what you meant to do" in mei.text) == ("/settings/tokens", True)
+    ask()
+    assert mei.page.status_code == 200
+    assert "hw_" in mei.page.text
+
+
+def _follow(reader, address):
+    """A link: a browser says no origin then."""
+    origin = reader.client.headers.pop("Origin")
+    reader.open(address)
+    reader.client.headers["Origin"] = origin

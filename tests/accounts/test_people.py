@@ -378,7 +378,7 @@ def test_changing_a_password_needs_the_old_one_and_ends_other_sessions(site, per
     session = site.db.read(identify.identify_session, here.secret, now=NOW).session
 
     def change(old, new, actor=bob):
-        people.change_password(site, actor, old=old, new=new, browser=HOME, keep_session=session.id, now=NOW)
+        return people.change_password(site, actor, old=old, new=new, browser=HOME, keep_session=session.id, now=NOW)
 
     with pytest.raises(SignInFailed):
         change("wrong", "a new long one")
@@ -386,8 +386,9 @@ def test_changing_a_password_needs_the_old_one_and_ends_other_sessions(site, per
         change(PASSWORD, "bob")
     with pytest.raises(NotAllowed):
         change(PASSWORD, "a new long one", with_token(bob, "write"))
-    change(PASSWORD, "a new long one")
-    assert who(site, here.secret) is not None
+    renewed = change(PASSWORD, "a new long one")
+    assert who(site, renewed) is not None
+    assert who(site, here.secret) is None  # a copy of the former cookie opens nothing
     assert who(site, there.secret) is None
     assert sign_in(site, "bob", "a new long one")
 

@@ -17,6 +17,7 @@ from headwater.accounts.errors import (
     NotAPerson,
     NotGated,
     NotSignedIn,
+    ProofNeeded,
     TokenNotFound,
 )
 from headwater.accounts.identity import Identity, ensure_identity, find_identity
@@ -33,7 +34,8 @@ from headwater.accounts.models import (
     TokenInfo,
 )
 from headwater.accounts.names import RESERVED, check_account_name, check_letters, name_key
-from headwater.accounts.rights import Visibility, allows, readable_owner_ids, require, visible
+from headwater.accounts.rights import Visibility, allows, may_infer, readable_owner_ids, require, visible
+from headwater.accounts.service.freshness import require_fresh
 from headwater.accounts.service.gates import (
     find_request,
     grant_access,
@@ -44,6 +46,7 @@ from headwater.accounts.service.gates import (
     withdraw_request,
 )
 from headwater.accounts.service.identify import still_stands
+from headwater.accounts.service.leaked import end_leaked_token
 from headwater.accounts.service.links import ensure_first_admin_link
 from headwater.accounts.service.lookup import (
     find_account,
@@ -67,7 +70,17 @@ from headwater.accounts.service.organisations import (
 )
 from headwater.accounts.service.people import create_person, reinstate, suspend, update_profile
 from headwater.accounts.service.policy import set_sign_up_policy, sign_up_policy
-from headwater.accounts.service.tokens import NewToken, create_token, list_tokens, revoke_token
+from headwater.accounts.service.second import list_unreadable as list_unreadable_factors
+from headwater.accounts.service.tokens import (
+    NewToken,
+    create_run_token,
+    create_token,
+    end_run_token,
+    list_tokens,
+    passing_token,
+    revoke_token,
+    set_run_grants,
+)
 from headwater.accounts.settings import OidcSettings
 from headwater.web import Site
 
@@ -106,6 +119,7 @@ __all__ = [
     "NotGated",
     "NotSignedIn",
     "OidcSettings",
+    "ProofNeeded",
     "Resource",
     "Role",
     "SignUpPolicy",
@@ -118,7 +132,10 @@ __all__ = [
     "count_members",
     "create_organisation",
     "create_person",
+    "create_run_token",
     "create_token",
+    "end_leaked_token",
+    "end_run_token",
     "ensure_first_admin_link",
     "ensure_identity",
     "find_account",
@@ -138,17 +155,22 @@ __all__ = [
     "list_own_requests",
     "list_requests",
     "list_tokens",
+    "list_unreadable_factors",
+    "may_infer",
     "name_key",
     "namespace_resource",
     "namespaces_of",
     "organisations_of",
+    "passing_token",
     "readable_owner_ids",
     "reinstate",
     "remove_member",
     "request_access",
     "require",
+    "require_fresh",
     "revoke_token",
     "set_role",
+    "set_run_grants",
     "set_sign_up_policy",
     "sign_up_policy",
     "still_stands",

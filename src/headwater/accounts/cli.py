@@ -30,7 +30,7 @@ _password_stdin = click.option("--password-stdin", is_flag=True, help="Read the 
 
 @click.group("user")
 def user() -> None:
-    """People: create, list, suspend, reinstate, new password, administrators."""
+    """People: create, list, suspend, reinstate, new password, lost second factor, administrators."""
 
 
 @user.command("create")
@@ -118,6 +118,19 @@ def user_reset_password(site: Site, out: Output, *, name: str, password_stdin: b
     )
 
 
+@user.command("reset-second-factor")
+@click.argument("name")
+@site_command
+def user_reset_second_factor(site: Site, out: Output, *, name: str) -> None:
+    """Take a person's second factors and recovery codes away, when they have lost them all. Ends their sessions."""
+    n = site.db.write(people.reset_second_factors, SYSTEM, name, now=utcnow())
+    out.result(
+        {"name": name, "removed": n},
+        f"{name} signs in with the password alone again; {n} second factor{'' if n == 1 else 's'} removed. "
+        "Make sure that it was they who asked.",
+    )
+
+
 @user.command("admin")
 @click.argument("name")
 @click.option("--revoke", is_flag=True, help="Make them an ordinary person again.")
@@ -191,7 +204,7 @@ def token() -> None:
 
 @token.command("create")
 @click.option("--user", "owner", required=True, help="Whose token it is: it can never do more than they may.")
-@click.option("--scope", type=click.Choice(["read", "write", "admin"]), default="read", show_default=True)
+@click.option("--scope", type=click.Choice(["read", "write", "admin", "infer"]), default="read", show_default=True)
 @click.option("--name", default="", help="To tell it from others.")
 @click.option(
     "--on",

@@ -10,7 +10,6 @@ import hmac
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -141,13 +140,15 @@ def _by_session(request: Request, tx: Tx, secret: str) -> Actor:
         return ANONYMOUS
     request.state.session, request.state.csrf = found.session, found.session.csrf
     if found.is_stale:
-        _write_aside(site, ("session", found.session.id), identify.note_session_use, found.session, now=now)
+        address = request.client.host if request.client else ""
+        note = identify.note_session_use
+        _write_aside(site, ("session", found.session.id), note, found.session, address=address, now=now)
     return found.actor
 
 
 async def _require_own_page(request: Request, session: Session) -> None:
     """The request's origin is ours, and it carries the session's word: in a header, or in the form itself."""
-    from headwater.web import read_body
+    from headwater.web import parse_form, read_body
     from headwater.web.shell import ForgedForm, check_origin
 
     check_origin(request)
@@ -157,7 +158,7 @@ async def _require_own_page(request: Request, session: Session) -> None:
         if kind == "application/x-www-form-urlencoded":
             body = await read_body(request, FORM_LIMIT_BYTES)
             request.state.form_body = body  # read_body gives it again to the page
-            given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=1000).get("csrf", [""])[-1]
+            given = parse_form(body).get("csrf", [""])[-1]
         elif kind == "multipart/form-data" and _names_own_origin(request):
             return  # too large to look into here: the browser itself vouches for the page it came from
     if not hmac.compare_digest((given or "").encode(), session.csrf.encode()):

@@ -125,6 +125,80 @@ class SignInFailed(HeadwaterError):
         super().__init__("This name and password do not fit. An administrator can make a link to set a new password.")
 
 
+class SecondStepOver(HeadwaterError):
+    """Too long between the password and what comes after it, or the password was changed meanwhile."""
+
+    code = "second_step_over"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__("Too much time has passed since the first step. Start again from the sign-in page.")
+
+
+class SecondFactorRefused(HeadwaterError):
+    """A code or passkey that does not fit, or was used before. Which of these is not told."""
+
+    code = "second_factor_refused"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This code or passkey does not fit, or was used before. Wait for the next code, or use another."
+        )
+
+
+class PasskeyRefused(HeadwaterError):
+    """An authenticator's answer that proves nothing here."""
+
+    code = "passkey_refused"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The passkey cannot be used here: {why} Reload the page and try again, or use another way.")
+
+
+class NoPasskeysHere(HeadwaterError):
+    """Browsers give passkeys to hosts with a name, over an encrypted connection."""
+
+    code = "no_passkeys_here"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Passkeys need this site to have a host name and https (or to be opened as http://localhost). "
+            "Use an authenticator app instead."
+        )
+
+
+class BadSecondFactor(HeadwaterError):
+    """A second factor cannot be set up so."""
+
+    code = "bad_second_factor"
+    kind = Kind.BAD_INPUT
+
+
+class ProofNeeded(HeadwaterError):
+    """The act asks for a fresh proof of who is signed in.
+
+    ``ways`` is what the person can show: "totp", "passkey" and "recovery", else "password", else "other_site". A page asks for it and then
+    goes on with the act; a program uses a token.
+    """
+
+    code = "proof_needed"
+    kind = Kind.NOT_ALLOWED
+
+    def __init__(self, ways: frozenset[str], passkeys: tuple[tuple[str, bytes], ...] = ()) -> None:
+        self.ways, self.passkeys = ways, passkeys
+        super().__init__(
+            "This act needs a fresh proof that it is you. Confirm at /settings/confirm, then try again; "
+            "programs use an access token."
+        )
+
+    def passkeys_for(self, rp_id: str) -> tuple[bytes, ...]:
+        """The person's passkeys that belong to a host name."""
+        return tuple(each for host, each in self.passkeys if host == rp_id)
+
+
 class TooManyAttempts(HeadwaterError):
     code = "too_many_attempts"
     kind = Kind.TOO_MANY
@@ -198,6 +272,19 @@ class OidcRefused(HeadwaterError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"Signing in through the other site failed: {why} Start again from the sign-in page.")
+
+
+class OidcProofRefused(HeadwaterError):
+    """The other site's answer does not show that somebody signed in there just now."""
+
+    code = "oidc_proof_refused"
+    kind = Kind.NOT_AUTHENTICATED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The other site did not show that it is you: {why} Try again; if it never can, ask an administrator here for a "
+            "link to set a password, which can be asked for instead."
+        )
 
 
 class OidcUnavailable(HeadwaterError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
+from typing import Any
 
 from headwater.kernel import AccountId, Grant
 
@@ -29,6 +30,7 @@ class Action(Enum):
     READ = "read"  # see that it exists, its metadata and discussions
     READ_FILES = "read_files"  # its bytes; gating asks more than READ
     DISCUSS = "discuss"  # open discussions and pull requests, like
+    INFER = "infer"  # ask an endpoint that is served
     WRITE = "write"  # move refs, upload
     ADMIN = "admin"  # settings, delete, move, handle access requests, moderate
     CREATE_REPOSITORY = "create_repository"  # in a namespace
@@ -103,15 +105,51 @@ class TokenInfo:
 
 @dataclass(frozen=True)
 class Session:
-    """One browser that is signed in. ``id`` names it on pages and opens nothing."""
+    """One browser that is signed in. ``id`` names it on pages and opens nothing.
+
+    ``how`` says by what its person showed who they are, and ``proved_at`` when they last did; ``address`` is where it was
+    last seen.
+    """
 
     id: str
     account_id: AccountId
     csrf: str
     user_agent: str
+    address: str
+    how: str
     created_at: datetime
+    proved_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class SecondFactor:
+    """What is asked beside the password. ``rp_id`` is the host name that a passkey is for."""
+
+    id: int
+    account_id: AccountId
+    kind: str  # "totp" | "passkey"
+    name: str
+    rp_id: str | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AccountEvent:
+    """One line of an account's own log. ``n`` counts refusals that one line stands for; ``created_at`` is the last of them."""
+
+    id: int
+    account_id: AccountId
+    kind: str
+    is_alert: bool
+    n: int
+    address: str
+    user_agent: str
+    facts: dict[str, Any]
+    created_at: datetime
+    seen_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ began. An id_token is taken only after, in this order:
 1. its algorithm is one of the asymmetric ones below, never ``none`` or a shared secret;
 2. its signature is by a key that the issuer publishes now;
 3. ``iss`` is the issuer, ``aud`` this site (and ``azp``, if there is one), ``exp`` is ahead and ``iat`` behind us;
-4. ``nonce`` is the one that this browser left with.
+4. ``nonce`` is the one that this browser left with;
+5. where the person was to show anew who they are, ``auth_time`` says that they did so since they left. That the other site was
+   asked to ask is not enough: whoever holds the browser can change the question on its way.
 
-Source: OpenID Connect Core 1.0, section 3.1.3.7; RFC 7636 (PKCE); RFC 9207 (iss in the answer).
+Source: OpenID Connect Core 1.0, sections 3.1.2.1 (``prompt``, ``max_age``), 2 (``auth_time``) and 3.1.3.7; RFC 7636 (PKCE);
+RFC 9207 (iss in the answer).
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from headwater.accounts import credentials
-from headwater.accounts.errors import OidcRefused, OidcUnavailable
+from headwater.accounts.errors import OidcProofRefused, OidcRefused, OidcUnavailable
 from headwater.accounts.settings import OidcSettings
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 CALLBACK_PATH = "/login/oidc/callback"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 JOURNEY_S = 600
-LEEWAY_S = 60
+LEEWAY_S = 60  # between two clocks
+ROUNDING_S = 2  # of times in whole seconds
 METADATA_S, KEYS_S, KEYS_AGAIN_S = 3600, 3600, 10
 TIMEOUT_S = 10.0
 ANSWER_LIMIT_BYTES = 1 << 20
@@ -51,6 +55,7 @@ class Journey:
     started_at: int
     link_secret: str = ""  # the invitation that the person came with
     for_account: int = 0  # a signed-in person who adds this way of signing in
+    proves_session: str = ""  # the session whose person shows anew who they are
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Claims:
     name: str
     full_name: str
     email: str | None
+    authenticated_at_s: int | None = None  # when the person last showed there who they are, if the issuer says
 
 
 class OidcClient:
@@ -74,7 +80,7 @@ class OidcClient:
         self._keys: tuple[float, KeySet] | None = None
 
     def address_for(self, journey: Journey, *, redirect_uri: str) -> str:
-        """Where to send the browser.
+        """Where to send the browser. Where it goes to prove a session, who is signed in there shall show again who they are.
 
         Raises:
             OidcUnavailable: the issuer does not answer, or not as one.
@@ -89,6 +95,7 @@ class OidcClient:
             "nonce": journey.nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login", "max_age": "0"} if journey.proves_session else {}),
         }
         endpoint = self._endpoint("authorization_endpoint")
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
@@ -98,6 +105,7 @@ class OidcClient:
 
         Raises:
             OidcRefused: the answer is an error, is not for this browser, or does not prove who they are.
+            OidcProofRefused: it does not prove that they showed it since they left, where that was asked for.
             OidcUnavailable: the issuer does not answer, or not as one.
         """
         if not hmac.compare_digest(query.get("state", "").encode(), journey.state.encode()):
@@ -113,13 +121,17 @@ class OidcClient:
         claims = self._verified(str(tokens.get("id_token", "")), journey.nonce, now_s=now_s)
         if self.settings.name_claim not in claims and self._read_metadata().get("userinfo_endpoint"):
             claims = {**self._userinfo(str(tokens.get("access_token", "")), claims["sub"]), **claims}
+        if journey.proves_session:
+            _require_shown_since(journey.started_at, claims, now_s=now_s)
         email = claims.get("email")
+        authenticated = claims.get("auth_time")
         return Claims(
             issuer=issuer,
             subject=claims["sub"],
             name=str(claims.get(self.settings.name_claim) or ""),
             full_name=str(claims.get("name") or ""),
             email=email if isinstance(email, str) else None,
+            authenticated_at_s=int(authenticated) if _is_time(authenticated) else None,
         )
 
     def _verified(self, id_token: str, nonce: str, *, now_s: int) -> dict[str, Any]:
@@ -256,7 +268,9 @@ class OidcClient:
         return status, value
 
 
-def new_journey(*, next_url: str, now_s: int, link_secret: str = "", for_account: int = 0) -> Journey:
+def new_journey(
+    *, next_url: str, now_s: int, link_secret: str = "", for_account: int = 0, proves_session: str = ""
+) -> Journey:
     """A fresh attempt to sign in."""
     return Journey(
         state=credentials.new_secret(),
@@ -266,6 +280,7 @@ def new_journey(*, next_url: str, now_s: int, link_secret: str = "", for_account
         started_at=now_s,
         link_secret=link_secret,
         for_account=for_account,
+        proves_session=proves_session,
     )
 
 
@@ -293,6 +308,28 @@ def unpack_journey(cookie: str, site_secret: bytes, *, now_s: int) -> Journey:
 def _sign(text: str, site_secret: bytes) -> str:
     key = hmac.new(site_secret, b"accounts oidc journey", hashlib.sha256).digest()
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _require_shown_since(started_at: int, claims: Mapping[str, Any], *, now_s: int) -> None:
+    """Return if the id_token says that its person showed who they are after ``started_at``, when they left here.
+
+    Measured twice: on the issuer's clock alone, from then to when it made the token (no longer than they were away), and
+    against our own, with leeway, since some issuers date their tokens back.
+
+    Raises:
+        OidcProofRefused.
+    """
+    shown, issued = claims.get("auth_time"), claims["iat"]
+    if not _is_time(shown):
+        raise OidcProofRefused("it does not say when you last signed in there (its id_token has no auth_time).")
+    if shown > now_s + LEEWAY_S:
+        raise OidcProofRefused("it says that you signed in there in the future; one of the two clocks is wrong.")
+    if shown < started_at - LEEWAY_S or issued - shown > now_s - started_at + ROUNDING_S:
+        raise OidcProofRefused("it took a sign-in of earlier for one of now.")
+
+
+def _is_time(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1 << 40
 
 
 def _is_loopback(url: str) -> bool:

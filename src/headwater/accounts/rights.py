@@ -16,12 +16,13 @@ from headwater.accounts.errors import Disabled, GateClosed, Hidden, NotAllowed, 
 from headwater.accounts.models import Action, Resource, Role
 from headwater.accounts.tables import access_request, membership
 from headwater.db import Tx, prepared
-from headwater.kernel import Actor, TokenLimits
+from headwater.kernel import Actor, Grant, TokenLimits
 
 _NEEDED = {
     Action.READ: Role.READ,
     Action.READ_FILES: Role.READ,
     Action.DISCUSS: Role.READ,
+    Action.INFER: Role.READ,
     Action.CREATE_REPOSITORY: Role.CONTRIBUTE,
     Action.WRITE: Role.WRITE,
     Action.ADMIN: Role.ADMIN,
@@ -32,7 +33,7 @@ _TOKEN_NEEDS = {
     Action.READ_FILES: "read",
     Action.DISCUSS: "contribute",
     Action.CREATE_REPOSITORY: "write",
-    Action.WRITE: "write",
+    Action.WRITE: "push",
     Action.ADMIN: "write",  # as on the public hub: a write token creates, changes and deletes repositories
     Action.MANAGE_ACCOUNT: "admin",
     Action.MANAGE_SITE: "admin",
@@ -42,7 +43,11 @@ _ROLE = prepared(
         membership.c.org_id == bindparam("org"), membership.c.account_id == bindparam("member")
     )
 )
-_TOKEN_ORDER = {"read": 1, "contribute": 2, "write": 3, "admin": 4}
+# ``push`` is what a run may do to its outputs: put commits there, and no more; no person's token is given it.
+_TOKEN_ORDER = {"read": 1, "contribute": 2, "push": 3, "write": 4, "admin": 5}
+
+# All that a token of the role "infer" has: it is a fine-grained one that names nothing.
+INFER_ANYWHERE = Grant("infer")
 
 
 def require(tx: Tx, actor: Actor, action: Action, *, on: Resource | None) -> None:
@@ -61,7 +66,9 @@ def require(tx: Tx, actor: Actor, action: Action, *, on: Resource | None) -> Non
         _require_site(actor, action)
         return
     role = _role_on(tx, actor, on)
-    is_reached = _token_allows(actor.limits, Action.READ, on)
+    is_reached = _token_allows(actor.limits, Action.READ, on) or (
+        action is Action.INFER and _token_allows(actor.limits, Action.INFER, on)
+    )
     if on.is_private and (role < Role.READ or not is_reached):
         raise Hidden
     if action is Action.READ:
@@ -77,7 +84,7 @@ def require(tx: Tx, actor: Actor, action: Action, *, on: Resource | None) -> Non
     if not _token_allows(actor.limits, action, on):
         name = actor.limits.name if actor.limits is not None else ""
         raise NotAllowed(f"The token {name!r} may not do this. Use one with more scope.")
-    if action is Action.DISCUSS:
+    if action is Action.DISCUSS or (action is Action.INFER and not on.is_private):
         return
     if role >= _NEEDED[action]:
         return
@@ -171,6 +178,8 @@ def _role_on(tx: Tx, actor: Actor, on: Resource) -> int:
 def _token_allows(limits: TokenLimits | None, action: Action, on: Resource | None) -> bool:
     if limits is None:
         return True
+    if action is Action.INFER:
+        return may_infer(limits, on)
     needed = _TOKEN_ORDER[_TOKEN_NEEDS[action]]
     if limits.role != "fine":
         return _TOKEN_ORDER[limits.role] >= needed
@@ -179,6 +188,23 @@ def _token_allows(limits: TokenLimits | None, action: Action, on: Resource | Non
         and (grant.account_id == on.owner_id if grant.repo_id is None else grant.repo_id == on.repo_id)
         for grant in limits.grants
     )
+
+
+def may_infer(limits: TokenLimits, on: Resource | None) -> bool:
+    """Whether a token has the scope for it: one beside the others. To read is not to use a machine, and a key for that reads nothing.
+
+    What its owner may is asked apart.
+    """
+    if limits.role != "fine":
+        return limits.role in ("write", "admin")
+    for grant in limits.grants:
+        if grant.action != "infer" or on is None:
+            continue
+        if grant == INFER_ANYWHERE or (
+            grant.account_id == on.owner_id if grant.repo_id is None else grant.repo_id == on.repo_id
+        ):
+            return True
+    return False
 
 
 def _require_gate(tx: Tx, actor: Actor, on: Resource, *, is_reached: bool) -> None:

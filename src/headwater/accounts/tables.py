@@ -1,6 +1,18 @@
 """Tables of people, organisations, credentials and rights."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 
 from headwater.db import JsonText, UtcDateTime, metadata
 
@@ -48,9 +60,76 @@ session = Table(
     Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
     Column("csrf", String(64), nullable=False),
     Column("user_agent", Text, nullable=False, server_default=""),
+    Column("address", String(64), nullable=False, server_default=""),  # where it was last seen
+    Column("how", String(32), nullable=False, server_default=""),  # by what the person showed who they are
     Column("created_at", UtcDateTime, nullable=False),
+    Column("proved_at", UtcDateTime, nullable=False),  # when they last showed it
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# What is asked beside the password: an authenticator app (its secret sealed with a key of the site's secret, and the last
+# step of time that was used, so that no code works twice) or a passkey.
+second_factor = Table(
+    "second_factor",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("kind", String(8), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("sealed", Text),
+    Column("last_step", BigInteger),
+    Column("credential_id", LargeBinary, unique=True),
+    Column("rp_id", String(253)),  # the host name that the passkey is for
+    Column("public_key", LargeBinary),  # as in COSE
+    Column("sign_count", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    CheckConstraint("kind in ('totp', 'passkey')", name="known_kind"),
+    CheckConstraint(
+        "(kind = 'totp' and sealed is not null and last_step is not null) or "
+        "(kind = 'passkey' and credential_id is not null and rp_id is not null and public_key is not null)",
+        name="whole",
+    ),
+    sqlite_autoincrement=True,
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # sha256 of account and code
+    Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+)
+
+# Challenges that a passkey has answered: each is taken once. Rows die when the challenge itself is too old.
+spent_challenge = Table(
+    "spent_challenge",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+# An account's own log: sign-ins, refusals (those from one network within an hour are one row), credentials made and ended.
+account_event = Table(
+    "account_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("is_alert", Boolean, nullable=False),
+    Column("n", Integer, nullable=False, server_default="1"),
+    Column("address", String(64), nullable=False, server_default=""),
+    Column("user_agent", Text, nullable=False, server_default=""),
+    Column("place", String(32), nullable=False, server_default=""),  # of a sign-in: digest of network and browser
+    Column("facts", JsonText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime),  # of an alert: when the person said that they had seen it
+    Index("ix_account_event_account", "account_id", "id"),
+    Index("ix_account_event_place", "account_id", "place"),
+    Index("ix_account_event_created", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 token = Table(
@@ -67,7 +146,7 @@ token = Table(
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
-    CheckConstraint("role in ('read', 'write', 'admin', 'fine')", name="known_role"),
+    CheckConstraint("role in ('read', 'write', 'admin', 'fine', 'infer')", name="known_role"),
     sqlite_autoincrement=True,
 )
 

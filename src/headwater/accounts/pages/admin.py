@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from headwater import web
 from headwater.accounts.errors import BadSetting
-from headwater.accounts.models import Account, OneTimeLink, SignUpPolicy
+from headwater.accounts.models import Account, Action, OneTimeLink, SignUpPolicy
 from headwater.accounts.pages.frame import ADMIN_TABS, Problem, beside_form, refused
+from headwater.accounts.rights import require
 from headwater.accounts.service import links, people, policy
 from headwater.db import Tx
 from headwater.kernel import Actor, HeadwaterError, Kind, utcnow
@@ -94,6 +95,7 @@ async def change_sign_up(request: Request) -> Response:
     """``POST /admin/sign-up``: the policy, and invitations."""
     form = await shell.read_form(request)
     made = ""
+    await web.read_tx(request, _require_site)
     try:
         match form["act"]:
             case "policy":
@@ -141,7 +143,13 @@ def _load_people(
     )
 
 
+def _require_site(tx: Tx, actor: Actor) -> None:
+    """The services let others invite, too, and see their own invitations: by pages of their own."""
+    require(tx, actor, Action.MANAGE_SITE, on=None)
+
+
 def _load_sign_up(tx: Tx, actor: Actor, problem: Problem | None = None, made: str = "") -> SignUpSettingsPage:
+    _require_site(tx, actor)
     return SignUpSettingsPage(
         tabs=ADMIN_TABS,
         policy=policy.sign_up_policy(tx),

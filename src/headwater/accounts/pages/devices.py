@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from headwater.accounts.pages.frame import Problem, beside_form, browser_of, ref
 from headwater.accounts.service import devices
 from headwater.accounts.store.devices import DeviceCode
 from headwater.kernel import Kind, utcnow
-from headwater.web import JsonResponse, read_body, shell, site_of
+from headwater.web import JsonResponse, parse_form, read_body, shell, site_of
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 FORM_LIMIT_BYTES = 16 << 10
@@ -35,7 +34,7 @@ class DevicePage:
 
 async def begin(request: Request) -> Response:
     """``POST /oauth/device``: codes for a program."""
-    form = parse_qs((await read_body(request, FORM_LIMIT_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+    form = parse_form(await read_body(request, FORM_LIMIT_BYTES), most=50)
     site = site_of(request)
     program = PROGRAMS.get(form.get("client_id", [""])[0]) or request.headers.get("user-agent", "").partition(" ")[0]
     made = await web.write_tx(
@@ -59,7 +58,7 @@ async def begin(request: Request) -> Response:
 
 async def token(request: Request) -> Response:
     """``POST /oauth/token``: the token, or the word for why not. Nothing is renewed here: one signs in again."""
-    form = parse_qs((await read_body(request, FORM_LIMIT_BYTES)).decode("utf-8", "replace"), max_num_fields=50)
+    form = parse_form(await read_body(request, FORM_LIMIT_BYTES), most=50)
     if form.get("grant_type", [""])[0] != GRANT_TYPE:
         return _refusal("unsupported_grant_type", "This server signs programs in by device code only.")
     code = form.get("device_code", [""])[0]

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.accounts.service.sessions import Browser
+from headwater.accounts.browsers import Browser, describe_browser
 from headwater.kernel import HeadwaterError, Kind
 from headwater.web import shell, status_of
+
+__all__ = ["ADMIN_TABS", "OWN_TABS", "Problem", "beside_form", "browser_of", "describe_browser", "refused"]
 
 # Address and text's key of each entry. Contexts above add their own: ``pages.ADMIN_TABS.append(("/admin/storage", …))``.
 OWN_TABS: list[tuple[str, str]] = [
     ("/settings/profile", "own.tab.profile"),
     ("/settings/sign-in", "own.tab.sign_in"),
+    ("/settings/second-factor", "own.tab.second_factor"),
+    ("/settings/log", "own.tab.log"),
     ("/settings/tokens", "own.tab.tokens"),
     ("/settings/organisations", "own.tab.organisations"),
 ]
@@ -23,28 +27,6 @@ ADMIN_TABS: list[tuple[str, str]] = [
     ("/admin/sign-up", "admin.tab.sign_up"),
 ]
 
-# What user agents say, the more particular first: most claim to be Safari and Mozilla as well.
-_PROGRAMS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("MicroMessenger", "WeChat"),
-    ("QQBrowser", "QQ"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox/", "Firefox"),
-    ("Chrome/", "Chrome"),
-    ("CriOS/", "Chrome"),
-    ("Safari/", "Safari"),
-)
-_SYSTEMS = (
-    ("Windows", "Windows"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Android", "Android"),
-    ("OpenHarmony", "OpenHarmony"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-)
 _BESIDE_FORM = (Kind.BAD_INPUT, Kind.CONFLICT, Kind.UNPROCESSABLE, Kind.TOO_MANY)
 
 
@@ -68,13 +50,6 @@ class Problem:
 def browser_of(request: Request) -> Browser:
     client = request.client
     return Browser(client.host if client else "", request.headers.get("user-agent", ""))
-
-
-def describe_browser(user_agent: str) -> str:
-    """``Firefox · Linux``: enough to know one's own browsers by; empty for a program that says nothing we know."""
-    program = next((name for mark, name in _PROGRAMS if mark in user_agent), "")
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
-    return " · ".join(filter(None, (program, system))) or user_agent[:40]
 
 
 def beside_form(error: HeadwaterError, form: str, values: shell.Form, *also: Kind) -> Problem:

@@ -13,7 +13,8 @@ from headwater import web
 from headwater.accounts import door
 from headwater.accounts.errors import BadTokenRequest
 from headwater.accounts.models import Account, Namespace, OneTimeLink, Session, SignUpPolicy, TokenInfo
-from headwater.accounts.pages.entry import LeavePage, issuer_name, keep_journey
+from headwater.accounts.pages import other_site
+from headwater.accounts.pages.entry import issuer_name
 from headwater.accounts.pages.frame import OWN_TABS, Problem, beside_form, browser_of, describe_browser, refused
 from headwater.accounts.scopes import RepositoryNames
 from headwater.accounts.service import (
@@ -148,7 +149,7 @@ async def change_sign_in(request: Request) -> Response:
     try:
         match form["act"]:
             case "password":
-                await web.call(
+                secret = await web.call(
                     request,
                     people.change_password,
                     old=form["old"],
@@ -157,10 +158,14 @@ async def change_sign_in(request: Request) -> Response:
                     keep_session=keep,
                     now=utcnow(),
                 )
+                response = shell.redirect(request, "/settings/sign-in", flash="own.flash_password")
+                if secret is not None:
+                    door.set_session_cookie(response, site_of(request), secret)
+                return response
             case "tie":
-                return await _leave(request)
+                return await other_site.leave_to_tie(request)
             case "untie":
-                await web.call(request, federated.remove_identity)
+                await web.call(request, federated.remove_identity, now=utcnow())
             case "end":
                 await web.write_tx(request, sessions.sign_out, form["session"])
             case "end_others":
@@ -177,13 +182,6 @@ async def change_sign_in(request: Request) -> Response:
         page = await web.read_tx(request, _load_sign_in, request, problem)
         return refused(request, "accounts/sign_in_settings.html", page, problem)
     return shell.redirect(request, "/settings/sign-in", flash=f"own.flash_{form['act']}")
-
-
-async def _leave(request: Request) -> Response:
-    begun = await web.call(request, federated.begin, next_url="/settings/sign-in", adds_to_account=True, now=utcnow())
-    response = shell.render(request, "accounts/leave.html", LeavePage(begun.url, issuer_name(request)))
-    keep_journey(request, response, begun)
-    return response
 
 
 def _load_sign_in(tx: Tx, actor: Actor, request: Request, problem: Problem | None = None) -> SignInSettingsPage:

@@ -14,6 +14,7 @@ from headwater.accounts.errors import CodeNotFound, NotSignedIn, TooManyCodes
 from headwater.accounts.models import Action, Resource
 from headwater.accounts.rights import require
 from headwater.accounts.service import limits, tokens
+from headwater.accounts.service.freshness import require_fresh, require_no_token
 from headwater.accounts.store import devices as store
 from headwater.accounts.store.devices import DeviceCode
 from headwater.accounts.store.people import accounts_by_id
@@ -91,9 +92,13 @@ def answer(site: Site, actor: Actor, user_code: str, *, approve: bool, address: 
 
     Raises:
         CodeNotFound, TooManyAttempts: as for ``find_waiting``.
+        ProofNeeded: an approval makes a token. NotAllowed: and no token approves one.
     """
 
     def act(tx: Tx) -> DeviceCode | None:
+        if approve:
+            require_no_token(actor)
+            require_fresh(tx, actor, now=now)
         found = _look_up(tx, actor, user_code, address=address, now=now)
         if found is not None:
             store.answer(tx, found.digest, account_id=actor.account_id, approved=approve)

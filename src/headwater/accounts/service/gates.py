@@ -163,4 +163,13 @@ def _get(tx: Tx, repo_id: int, request_id: int) -> AccessRequest:
 def _record(tx: Tx, actor: Actor, on: Resource, person: str, status: str, *, now: datetime) -> None:
     # Always salted: who asked for what is between them and the repository's administrators.
     facts = {"person": person, "status": status}
-    ledger.record(tx, actor, "access.status_set", f"repository:{on.repo_id}", facts, private=True, now=now)
+    ledger.record(
+        tx,
+        actor,
+        "access.status_set",
+        f"repository:{on.repo_id}",
+        facts,
+        private=True,
+        owner_id=on.owner_id,
+        now=now,
+    )

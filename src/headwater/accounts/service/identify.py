@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
 
 from headwater.accounts import credentials
 from headwater.accounts.errors import BadCredential
 from headwater.accounts.models import Session
+from headwater.accounts.rights import INFER_ANYWHERE
 from headwater.accounts.store import secrets
 from headwater.db import Tx
 from headwater.kernel import AccountId, Actor, TokenLimits
@@ -59,9 +62,16 @@ def _find_token(tx: Tx, digest: str) -> _Token | None:
         account_id=AccountId(row.account_id),
         name=row.account_name,
         is_site_admin=row.is_site_admin,
-        limits=TokenLimits(row.id, row.name, row.role, secrets.grants_of(row.grants)),
+        limits=_limits_of(row),
     )
     return _Token(actor, row.expires_at, row.last_used_at)
+
+
+def _limits_of(row: Row[Any]) -> TokenLimits:
+    """A key for endpoints alone is a fine-grained token to all the rest: it reaches nothing that is not open to everyone."""
+    if row.role == "infer":
+        return TokenLimits(row.id, row.name, "fine", (INFER_ANYWHERE,))
+    return TokenLimits(row.id, row.name, row.role, secrets.grants_of(row.grants))
 
 
 def identify_session(tx: Tx, secret: str, *, now: datetime) -> Identified | None:
@@ -69,7 +79,12 @@ def identify_session(tx: Tx, secret: str, *, now: datetime) -> Identified | None
     row = secrets.session_with_owner(tx, credentials.digest_of(secret))
     if row is None or row.suspended_at is not None or row.expires_at <= now:
         return None
-    actor = Actor(account_id=AccountId(row.account_id), name=row.account_name, is_site_admin=row.is_site_admin)
+    actor = Actor(
+        account_id=AccountId(row.account_id),
+        name=row.account_name,
+        is_site_admin=row.is_site_admin,
+        session_id=row.digest,
+    )
     return Identified(actor, is_stale=now - row.last_seen_at > TOUCH_EVERY, session=secrets.session_of(row))
 
 
@@ -90,7 +105,7 @@ def note_token_use(tx: Tx, token_id: int, *, now: datetime) -> None:
     secrets.touch_token(tx, token_id, now=now)
 
 
-def note_session_use(tx: Tx, session: Session, *, now: datetime) -> None:
-    """Write when a browser was last seen, and let its session live on."""
+def note_session_use(tx: Tx, session: Session, *, address: str = "", now: datetime) -> None:
+    """Write when and where a browser was last seen, and let its session live on."""
     until = min(now + SESSION_IDLE, session.created_at + SESSION_LONGEST)
-    secrets.touch_session(tx, session.id, expires_at=until, now=now)
+    secrets.touch_session(tx, session.id, address=address, expires_at=until, now=now)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from headwater.accounts.errors import TooManyAttempts
 from headwater.accounts.store import secrets
 from headwater.db import Tx
-from headwater.kernel.addresses import plain_address
+from headwater.kernel.addresses import network_of
+
+__all__ = ["count", "forget", "network_of", "refuse_above", "short", "take_back"]
 
 
 def refuse_above(tx: Tx, limits: dict[str, int], *, now: datetime) -> None:
@@ -29,16 +31,14 @@ def count(tx: Tx, limits: dict[str, int], *, window: timedelta, now: datetime) -
     secrets.count_failure(tx, limits, expires_at=now + window, now=now)
 
 
-def network_of(address: str) -> str:
-    """An IPv6 client has 2^64 addresses to try from: its /64 counts as one. This machine itself counts as itself."""
-    address = plain_address(address)
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and not parsed.is_loopback:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
+def forget(tx: Tx, keys: Iterable[str]) -> None:
+    """What was tried proved to be right: these keys begin anew."""
+    secrets.forget_failures(tx, keys)
+
+
+def take_back(tx: Tx, keys: Iterable[str]) -> None:
+    """The latest try was right and does not count; those before it do."""
+    secrets.uncount_failure(tx, keys)
 
 
 def short(text: str) -> str:

@@ -13,6 +13,7 @@ from headwater.accounts import credentials
 from headwater.accounts.errors import LinkInvalid, NotAllowed, NotSignedIn
 from headwater.accounts.models import Account, Action, OneTimeLink, Resource, Role, SignUpPolicy
 from headwater.accounts.rights import require
+from headwater.accounts.service.freshness import require_fresh
 from headwater.accounts.service.lookup import get_organisation, get_person, get_self
 from headwater.accounts.service.policy import sign_up_policy
 from headwater.accounts.store import people, secrets
@@ -60,8 +61,13 @@ def invite_to_organisation(tx: Tx, actor: Actor, org: str, role: Role, *, note: 
 
 
 def make_reset_link(tx: Tx, actor: Actor, name: str, *, now: datetime) -> str:
-    """The path of a link with which ``name`` sets a new password. Earlier ones stop working."""
+    """The path of a link with which ``name`` sets a new password. Earlier ones stop working.
+
+    Raises:
+        ProofNeeded: whoever holds it can become ``name``.
+    """
     require(tx, actor, Action.MANAGE_SITE, on=None)
+    require_fresh(tx, actor, now=now)
     account = get_person(tx, name)
     if account.suspended_at is not None:
         raise NotAllowed(f"{account.name} is suspended. Reinstate them first.")
@@ -115,7 +121,16 @@ def spend(tx: Tx, link: OneTimeLink, account: Account, *, now: datetime) -> None
         people.put_member(tx, link.org_id, account.id, role, now=now)
         org = people.accounts_by_id(tx, [link.org_id])[link.org_id]
         facts = {"member": account.name, "role": role.name.lower()}
-        ledger.record(tx, Actor(account.id, account.name), "member.role_set", org.name, facts, now=now)
+        ledger.record(
+            tx,
+            Actor(account.id, account.name),
+            "member.role_set",
+            org.name,
+            facts,
+            owner_id=org.id,
+            private=True,
+            now=now,
+        )
 
 
 def list_invitations(tx: Tx, actor: Actor, *, org: str | None = None, now: datetime) -> list[OneTimeLink]:
@@ -136,10 +151,14 @@ def withdraw_invitation(tx: Tx, actor: Actor, link_id: str) -> None:
     """Make an open invitation worthless; one that is no more is no error."""
     link = secrets.find_link(tx, link_id)
     if link is None or link.used_at is not None or link.purpose not in ("site", "org"):
+        if not actor.is_system:  # what is not there is nobody's: whoever may withdraw their own may say so
+            require(tx, actor, Action.MANAGE_ACCOUNT, on=Resource(owner_id=get_self(tx, actor).id))
         return
     if link.org_id is not None:
         require(tx, actor, Action.MANAGE_ACCOUNT, on=Resource(owner_id=link.org_id))
-    elif link.created_by is None or link.created_by != actor.account_id:
+    elif link.created_by is not None and link.created_by == actor.account_id:
+        require(tx, actor, Action.MANAGE_ACCOUNT, on=Resource(owner_id=link.created_by))
+    else:
         require(tx, actor, Action.MANAGE_SITE, on=None)
     secrets.delete_link(tx, link_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headwater import ledger
-from headwater.accounts.errors import LastAdmin
+from headwater.accounts.errors import LastAdmin, NotSignedIn
 from headwater.accounts.models import Account, AccountKind, Action, Member, Resource, Role
 from headwater.accounts.names import check_account_name
 from headwater.accounts.rights import require
@@ -40,7 +40,9 @@ def create_organisation(
         now=now,
     )
     people.put_member(tx, org.id, first.id, Role.ADMIN, now=now)
-    ledger.record(tx, actor, "organisation.created", org.name, {"admin": first.name}, now=now)
+    ledger.record(
+        tx, actor, "organisation.created", org.name, {"admin": first.name}, owner_id=org.id, private=True, now=now
+    )
     return org
 
 
@@ -60,7 +62,7 @@ def set_role(tx: Tx, actor: Actor, org: str, person: str, role: Role, *, now: da
         _keep_an_admin(tx, found, member)
     people.put_member(tx, found.id, member.id, role, now=now)
     facts = {"member": member.name, "role": role.name.lower()}
-    ledger.record(tx, actor, "member.role_set", found.name, facts, now=now)
+    ledger.record(tx, actor, "member.role_set", found.name, facts, owner_id=found.id, private=True, now=now)
 
 
 def remove_member(tx: Tx, actor: Actor, org: str, person: str, *, now: datetime) -> None:
@@ -69,6 +71,8 @@ def remove_member(tx: Tx, actor: Actor, org: str, person: str, *, now: datetime)
     Raises:
         LastAdmin: the only administrator would be gone.
     """
+    if actor.is_anonymous:
+        raise NotSignedIn
     found, member = get_organisation(tx, org), get_person(tx, person)
     # Leaving is an act on one's own account, removing is one on the organisation's.
     owner: AccountId = member.id if member.id == actor.account_id else found.id
@@ -79,7 +83,9 @@ def remove_member(tx: Tx, actor: Actor, org: str, person: str, *, now: datetime)
     if before is Role.ADMIN:
         _keep_an_admin(tx, found, member)
     people.delete_member(tx, found.id, member.id)
-    ledger.record(tx, actor, "member.removed", found.name, {"member": member.name}, now=now)
+    ledger.record(
+        tx, actor, "member.removed", found.name, {"member": member.name}, owner_id=found.id, private=True, now=now
+    )
 
 
 def list_members(tx: Tx, org: str, *, cursor: str | None = None, limit: int = 100) -> Page[Member]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headwater import ledger
-from headwater.accounts import passwords
+from headwater.accounts import credentials, passwords
 from headwater.accounts.errors import (
     AccountNameTaken,
     BadSetting,
@@ -17,10 +17,10 @@ from headwater.accounts.errors import (
 from headwater.accounts.models import Account, AccountKind, Action, OneTimeLink, Resource, SignUpPolicy
 from headwater.accounts.names import check_account_name
 from headwater.accounts.rights import require
-from headwater.accounts.service import links, policy, sessions
+from headwater.accounts.service import freshness, journal, links, policy, second, sessions
 from headwater.accounts.service.lookup import get_account, get_person, get_self
-from headwater.accounts.service.sessions import Browser, SignedIn
-from headwater.accounts.store import people, secrets
+from headwater.accounts.service.sessions import Browser, Entered
+from headwater.accounts.store import factors, people, secrets
 from headwater.db import Tx
 from headwater.kernel import Actor, Page, decode_number, encode_cursor
 from headwater.web import Site
@@ -65,8 +65,9 @@ def sign_up(
     full_name: str = "",
     email: str | None = None,
     link_secret: str | None = None,
+    replaces: str | None = None,
     now: datetime,
-) -> SignedIn:
+) -> Entered:
     """A new person, by themselves, and their first session. A link may open what the policy keeps closed.
 
     Raises:
@@ -79,7 +80,7 @@ def sign_up(
     passwords.check_strength(password, name=name)
     hashed = passwords.hash_password(password)
 
-    def act(tx: Tx) -> SignedIn:
+    def act(tx: Tx) -> Entered:
         link = _check_sign_up(tx, name, link_secret, now=now)
         sessions.count_sign_up(tx, browser.address, now=now)
         is_first = link is not None and link.purpose == "first_admin"
@@ -95,7 +96,7 @@ def sign_up(
         )
         if link is not None:
             links.spend(tx, link, account, now=now)
-        return SignedIn(account, sessions.start_session(tx, account, user_agent=browser.user_agent, now=now))
+        return sessions.enter(tx, site.secret, account, how="sign_up", browser=browser, replaces=replaces, now=now)
 
     return site.db.write(act)
 
@@ -123,7 +124,9 @@ def insert_person(
     )
     if password_hash is not None:
         people.put_password(tx, account.id, password_hash, now=now)
-    ledger.record(tx, actor, "account.created", account.name, {"kind": "person", "admin": is_site_admin}, now=now)
+    ledger.record(
+        tx, actor, "account.created", account.name, {"kind": "person", "admin": is_site_admin}, private=True, now=now
+    )
     return account
 
 
@@ -169,7 +172,7 @@ def suspend(tx: Tx, actor: Actor, name: str, *, now: datetime) -> Account:
     people.update_account(tx, account.id, suspended_at=now)
     sessions.end_all(tx, account.id)
     secrets.delete_unused_links(tx, "reset", account_id=account.id)
-    ledger.record(tx, actor, "account.suspended", account.name, {}, now=now)
+    ledger.record(tx, actor, "account.suspended", account.name, {}, private=True, now=now)
     return get_person(tx, name)
 
 
@@ -180,7 +183,7 @@ def reinstate(tx: Tx, actor: Actor, name: str, *, now: datetime) -> Account:
     if account.suspended_at is None:
         return account
     people.update_account(tx, account.id, suspended_at=None)
-    ledger.record(tx, actor, "account.reinstated", account.name, {}, now=now)
+    ledger.record(tx, actor, "account.reinstated", account.name, {}, private=True, now=now)
     return get_person(tx, name)
 
 
@@ -192,45 +195,78 @@ def set_site_admin(tx: Tx, actor: Actor, name: str, *, is_admin: bool, now: date
     """
     require(tx, actor, Action.MANAGE_SITE, on=None)
     account = get_person(tx, name)
+    freshness.require_fresh(tx, actor, now=now)
     if account.is_site_admin == is_admin:
         return account
     if not is_admin:
         _keep_an_admin(tx, account)
     people.update_account(tx, account.id, is_site_admin=is_admin)
-    ledger.record(tx, actor, "account.admin_set", account.name, {"admin": is_admin}, now=now)
+    ledger.record(tx, actor, "account.admin_set", account.name, {"admin": is_admin}, private=True, now=now)
     return get_person(tx, name)
 
 
 def set_password(tx: Tx, actor: Actor, name: str, *, password_hash: str, now: datetime) -> None:
     """A new password for ``name`` by an administrator; ends all their sessions, not their tokens."""
     require(tx, actor, Action.MANAGE_SITE, on=None)
-    _replace_password(tx, get_person(tx, name), password_hash, keep_session=None, now=now)
+    account = get_person(tx, name)
+    _replace_password(tx, account, password_hash, keep_session=None, now=now)
+    journal.note(tx, account.id, "password_changed", facts={"by": actor.name}, is_alert=True, now=now)
+
+
+def reset_second_factors(tx: Tx, actor: Actor, name: str, *, now: datetime) -> int:
+    """Take all second factors and recovery codes of ``name`` away, for somebody who lost them; ends their sessions.
+
+    Gives how many factors there were. For the machine's operator: no page does it.
+    """
+    require(tx, actor, Action.MANAGE_SITE, on=None)
+    account = get_person(tx, name)
+    n = len(factors.factors_of(tx, account.id))
+    factors.delete_all(tx, account.id)
+    second.forgive_tries(tx, account.id)
+    sessions.end_all(tx, account.id)
+    journal.note(tx, account.id, "factors_reset", facts={"by": actor.name, "n": n}, is_alert=True, now=now)
+    second.record(tx, actor, "second_factor.reset", account, "all", now=now)
+    return n
 
 
 def change_password(
     site: Site, actor: Actor, *, old: str, new: str, browser: Browser, keep_session: str | None, now: datetime
-) -> None:
-    """A new password by the person who knows the old one; ends their other sessions.
+) -> str | None:
+    """A new password by the person who knows the old one; ends their other sessions, and gives the kept one a new secret.
 
-    Someone who has none yet (they sign in through another site) sets their first.
+    Someone who has none yet (they sign in through another site) sets their first, with a fresh proof.
 
     Raises:
-        SignInFailed: the old one is wrong. TooManyAttempts, WeakPassword.
+        SignInFailed: the old one is wrong. TooManyAttempts, WeakPassword, ProofNeeded.
     """
     account, hashed = site.db.read(_own_password, actor)
     if hashed is not None:
         site.db.write(sessions.count_attempt, account.name, browser.address, now=now)
         if not passwords.matches(hashed, old):
+            site.db.write(journal.note_refusal, account.id, step="password", browser=browser, now=now)
             raise SignInFailed
     passwords.check_strength(new, name=account.name)
     new_hash = passwords.hash_password(new)
 
-    def act(tx: Tx) -> None:
+    def act(tx: Tx) -> str | None:
+        if people.password_hash(tx, account.id) != hashed:  # replaced while this one was looked at
+            raise SignInFailed
         if hashed is not None:
             sessions.forgive_attempt(tx, account.name, browser.address)
+        if hashed is None:
+            freshness.require_no_token(actor)
+        if hashed is None or factors.kinds_of(tx, account.id):
+            freshness.require_fresh(tx, actor, now=now)
         _replace_password(tx, account, new_hash, keep_session=keep_session, now=now)
+        journal.note(tx, account.id, "password_changed", facts={"by": account.name}, browser=browser, now=now)
+        if keep_session is None:
+            return None
+        secret = credentials.new_secret()
+        digest = credentials.digest_of(secret)
+        is_kept = secrets.renew_session(tx, account.id, keep_session, new_digest=digest, proved_at=None)
+        return secret if is_kept else None
 
-    site.db.write(act)
+    return site.db.write(act)
 
 
 def has_password(tx: Tx, actor: Actor) -> bool:
@@ -239,9 +275,18 @@ def has_password(tx: Tx, actor: Actor) -> bool:
 
 
 def reset_password(
-    site: Site, actor: Actor, *, link_secret: str, password: str, browser: Browser, now: datetime
-) -> SignedIn:
+    site: Site,
+    actor: Actor,
+    *,
+    link_secret: str,
+    password: str,
+    browser: Browser,
+    replaces: str | None = None,
+    now: datetime,
+) -> Entered:
     """A new password by one who holds a reset link; ends all sessions but the new one.
+
+    The link stands for the password alone: a second factor is asked for all the same.
 
     Raises:
         LinkInvalid, WeakPassword.
@@ -258,11 +303,13 @@ def reset_password(
     passwords.check_strength(password, name=account.name)
     hashed = passwords.hash_password(password)
 
-    def act(tx: Tx) -> SignedIn:
+    def act(tx: Tx) -> Entered:
         link, account = find(tx)
         links.spend(tx, link, account, now=now)
         _replace_password(tx, account, hashed, keep_session=None, now=now)
-        return SignedIn(account, sessions.start_session(tx, account, user_agent=browser.user_agent, now=now))
+        facts = {"by": account.name, "link": True}
+        journal.note(tx, account.id, "password_changed", facts=facts, browser=browser, is_alert=True, now=now)
+        return sessions.enter(tx, site.secret, account, how="link", browser=browser, replaces=replaces, now=now)
 
     return site.db.write(act)
 

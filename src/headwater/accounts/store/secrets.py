@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from headwater.accounts.models import OneTimeLink, Role, Session, TokenInfo
-from headwater.accounts.tables import account, one_time_link, session, sign_in_failure, token
+from headwater.accounts.tables import (
+    account,
+    account_event,
+    one_time_link,
+    session,
+    sign_in_failure,
+    spent_challenge,
+    token,
+)
 from headwater.db import Tx, prepared
 from headwater.kernel import AccountId, Grant
 
@@ -96,7 +104,6 @@ def insert_token(
     expires_at: datetime | None,
     now: datetime,
 ) -> TokenInfo:
-    lines = [{"action": g.action, "account_id": g.account_id, "repo_id": g.repo_id} for g in grants]
     row = tx.execute(
         insert(token)
         .values(
@@ -105,13 +112,21 @@ def insert_token(
             digest=digest,
             hint=hint,
             role=role,
-            grants=lines,
+            grants=_lines(grants),
             expires_at=expires_at,
             created_at=now,
         )
         .returning(*token.c)
     ).one()
     return token_of(row)
+
+
+def _lines(grants: Iterable[Grant]) -> list[dict[str, Any]]:
+    return [{"action": g.action, "account_id": g.account_id, "repo_id": g.repo_id} for g in grants]
+
+
+def set_grants(tx: Tx, token_id: int, grants: Iterable[Grant]) -> None:
+    tx.execute(update(token).where(token.c.id == token_id).values(grants=_lines(grants)))
 
 
 def tokens_of(tx: Tx, account_id: int) -> list[TokenInfo]:
@@ -141,14 +156,27 @@ def session_of(row: Row[Any]) -> Session:
         account_id=AccountId(row.account_id),
         csrf=row.csrf,
         user_agent=row.user_agent,
+        address=row.address,
+        how=row.how,
         created_at=row.created_at,
+        proved_at=row.proved_at,
         last_seen_at=row.last_seen_at,
         expires_at=row.expires_at,
     )
 
 
 def insert_session(
-    tx: Tx, account_id: int, *, digest: str, csrf: str, user_agent: str, expires_at: datetime, now: datetime
+    tx: Tx,
+    account_id: int,
+    *,
+    digest: str,
+    csrf: str,
+    user_agent: str,
+    address: str,
+    how: str,
+    proved_at: datetime,
+    expires_at: datetime,
+    now: datetime,
 ) -> None:
     tx.execute(delete(session).where(session.c.account_id == account_id, session.c.expires_at < now))
     tx.execute(
@@ -157,7 +185,10 @@ def insert_session(
             account_id=account_id,
             csrf=csrf,
             user_agent=user_agent[:300],
+            address=address[:64],
+            how=how,
             created_at=now,
+            proved_at=proved_at,
             last_seen_at=now,
             expires_at=expires_at,
         )
@@ -173,19 +204,45 @@ def sessions_of(tx: Tx, account_id: int, *, now: datetime) -> list[Session]:
     return [session_of(row) for row in rows]
 
 
-def touch_session(tx: Tx, digest: str, *, expires_at: datetime, now: datetime) -> None:
-    tx.execute(update(session).where(session.c.digest == digest).values(last_seen_at=now, expires_at=expires_at))
+def touch_session(tx: Tx, digest: str, *, address: str, expires_at: datetime, now: datetime) -> None:
+    values: dict[str, Any] = {"last_seen_at": now, "expires_at": expires_at}
+    if address:
+        values["address"] = address[:64]
+    tx.execute(update(session).where(session.c.digest == digest).values(**values))
+
+
+def proved_at(tx: Tx, digest: str) -> datetime | None:
+    """When the person of a session last showed who they are; None once it has ended."""
+    found: datetime | None = tx.execute(select(session.c.proved_at).where(session.c.digest == digest)).scalar()
+    return found
+
+
+def renew_session(tx: Tx, account_id: int, digest: str, *, new_digest: str, proved_at: datetime | None) -> bool:
+    """Give a session another secret, and note a fresh proof; False when it has ended."""
+    values: dict[str, Any] = {"digest": new_digest}
+    if proved_at is not None:
+        values["proved_at"] = proved_at
+    changed = tx.execute(
+        update(session).where(session.c.digest == digest, session.c.account_id == account_id).values(**values)
+    )
+    return bool(changed.rowcount)
 
 
 def delete_session(tx: Tx, account_id: int, digest: str) -> None:
     tx.execute(delete(session).where(session.c.account_id == account_id, session.c.digest == digest))
 
 
-def delete_sessions_of(tx: Tx, account_id: int, *, keep: str | None = None) -> None:
+def end_session(tx: Tx, digest: str) -> None:
+    """Whosever it is: the browser that had it brought it."""
+    tx.execute(delete(session).where(session.c.digest == digest))
+
+
+def delete_sessions_of(tx: Tx, account_id: int, *, keep: str | None = None) -> int:
     query = delete(session).where(session.c.account_id == account_id)
     if keep is not None:
         query = query.where(session.c.digest != keep)
-    tx.execute(query)
+    found: int = tx.execute(query).rowcount
+    return found
 
 
 def link_of(row: Row[Any]) -> OneTimeLink:
@@ -303,7 +360,9 @@ def uncount_failure(tx: Tx, keys: Iterable[str]) -> None:
     )
 
 
-def sweep(tx: Tx, *, now: datetime, links_before: datetime) -> None:
+def sweep(tx: Tx, *, now: datetime, links_before: datetime, events_before: datetime) -> None:
+    tx.execute(delete(spent_challenge).where(spent_challenge.c.expires_at < now))
+    tx.execute(delete(account_event).where(account_event.c.created_at < events_before))
     tx.execute(delete(session).where(session.c.expires_at < now))
     tx.execute(delete(one_time_link).where(one_time_link.c.expires_at < links_before))
     tx.execute(delete(sign_in_failure).where(sign_in_failure.c.expires_at < now))
