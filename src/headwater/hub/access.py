@@ -78,6 +78,15 @@ def visible_among(tx: Tx, actor: Actor, ids: Iterable[int]) -> set[int]:
     return set(tx.execute(wanted).scalars())
 
 
+def get_visible(tx: Tx, actor: Actor, ids: Iterable[int]) -> dict[int, Repository]:
+    """As ``visible_among``, with the repositories themselves."""
+    seen = accounts.visible(tx, actor).where(
+        owner_id=repository.c.owner_id, repo_id=repository.c.id, is_private=repository.c.is_private
+    )
+    wanted = select(repository).where(repository.c.id.in_(set(ids)), repository.c.deleted_at.is_(None), seen)
+    return {row.id: from_row(row) for row in tx.execute(wanted)}
+
+
 def from_row(row: Row[Any]) -> Repository:
     return Repository(
         id=RepoId(row.id),

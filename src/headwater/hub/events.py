@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from headwater import ledger, queue
 from headwater.db import Tx
 from headwater.hub.models import Repository
-from headwater.kernel import Actor, CommitId
+from headwater.kernel import Actor, CommitId, RepoId
 
 INDEX_REPOSITORY = "hub.index_repository"
 BUILD_LAST_CHANGED = "hub.build_last_changed"
@@ -18,6 +19,27 @@ MERGE_PACKS = "hub.merge_packs"
 PRUNE_REPOSITORY = "hub.prune_repository"
 COLLECT_BYTES = "hub.collect_bytes"
 MARK_MERGED = "hub.mark_merged"
+JUDGE_FILE = "hub.judge_file"
+CONVERT_FILE = "hub.convert_file"
+
+
+Changed = Callable[[Tx, RepoId, datetime], None]
+_ON_CHANGE: list[Changed] = []
+
+
+def on_change(act: Changed) -> None:
+    """Have ``act`` called in each transaction after which something else may be said of a repository: its card was read anew, a ref that is not
+    its default branch moved, or it was created, renamed, hidden, shown, gated or deleted. It does no more than queue a job.
+
+    For packages that stand on the hub: each calls this once, in its ``install``.
+    """
+    if act not in _ON_CHANGE:
+        _ON_CHANGE.append(act)
+
+
+def repository_changed(tx: Tx, repo_id: RepoId, now: datetime) -> None:
+    for act in _ON_CHANGE:
+        act(tx, repo_id, now)
 
 
 @dataclass(frozen=True)
@@ -37,6 +59,8 @@ def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now
     default_ref = f"refs/heads/{repo.default_branch}"
     if any(move.ref == default_ref for move in moves):
         queue.put(tx, INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=now)
+    if any(move.ref != default_ref for move in moves):
+        repository_changed(tx, repo.id, now)  # of the default branch, once its card has been read
     heads = [move.new for move in moves if move.new is not None]
     if heads:
         queue.put(tx, BUILD_LAST_CHANGED, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=now)
@@ -61,5 +85,6 @@ def refs_moved(tx: Tx, actor: Actor, repo: Repository, moves: list[RefMove], now
             {"ref": move.ref, "old": move.old, "new": move.new},
             private=repo.is_private,
             repo_id=repo.id,
+            owner_id=repo.owner_id,
             now=now,
         )

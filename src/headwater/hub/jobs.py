@@ -12,7 +12,9 @@ from typing import Any
 from headwater.hub.events import (
     BUILD_LAST_CHANGED,
     COLLECT_BYTES,
+    CONVERT_FILE,
     INDEX_REPOSITORY,
+    JUDGE_FILE,
     MARK_MERGED,
     MERGE_PACKS,
     PRUNE_REPOSITORY,
@@ -43,6 +45,18 @@ HANDLERS: dict[str, Handler] = {
 # These wait for servers of others, so they have a lane of their own.
 OUTBOUND_HANDLERS: dict[str, Handler] = {
     "hub.send_webhook": _late("community.deliveries", "send_webhook"),
+    "hub.ask_witnesses": _late("log.witnesses", "ask_witnesses"),
+}
+
+# These read whole files, and a file may be made to be read slowly.
+GATE_HANDLERS: dict[str, Handler] = {
+    JUDGE_FILE: _late("gate.jobs", "judge_waiting"),
+    CONVERT_FILE: _late("converting.jobs", "convert_file"),
+}
+
+# This reads all that is stored, slowly.
+SCRUB_HANDLERS: dict[str, Handler] = {
+    "hub.scrub": _late("checking.scrubbing", "run_asked"),
 }
 
 # Seconds between, and what; once for the whole site.
@@ -58,6 +72,9 @@ PERIODIC: list[tuple[float, Callable[[Site], None]]] = [
     (3600.0, _late("search.upkeep", "daily")),
     (3600.0, _late("collector", "run_periodically")),
     (3600.0, _late("uploads.service", "collect")),
+    (60.0, _late("checking.scrubbing", "ask_for_turn")),
+    (15.0, _late("gate.jobs", "seal_verdicts")),
+    (60.0, _late("gate.jobs", "judge_again")),
 ]
 
 # What lies on a host's own disk, on every host.

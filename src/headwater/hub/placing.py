@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 from headwater.db import Database, Held
 
+COLLECTOR_LOCKS = ("collector", "pack-collector")  # whoever holds both may be sure that nothing named is removed
+
 
 @contextmanager
 def placing(db: Database, *, exclusive: bool = False) -> Iterator[Held]:

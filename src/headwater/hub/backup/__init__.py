@@ -1,13 +1,7 @@
-"""A second copy of a site: a snapshot of its database and every object that the snapshot names.
+"""A second copy of a site: a snapshot of its database, every object that the snapshot names, and apart from both its keys.
 
-    folder/
-      objects/<key>                      as in the store; never changed, shared by all snapshots
-      snapshots/<time>/database          SQLite file, or what pg_dump wrote
-      snapshots/<time>/objects.txt       key and size of each object
-      snapshots/<time>/secret            signs links and tokens, where the data folder has it
-      snapshots/<time>/backup.json       written last: without it the snapshot is not whole
-
-While it is made the collector rests (storage rules, 9), so nothing that the snapshot names goes away meanwhile.
+What it looks like is in ``places``, and how a file of it is cut into parts in ``parts``. While it is made the collector rests (storage rules, 9), so nothing that the snapshot
+names goes away meanwhile.
 """
 
 from headwater.hub.backup.folder import (
@@ -17,6 +11,7 @@ from headwater.hub.backup.folder import (
     BackupOfAnotherSite,
     DatabaseToolFailed,
     DatabaseToolMissing,
+    KeysMissing,
     Manifest,
     NoBackup,
     NotEmpty,
@@ -25,12 +20,18 @@ from headwater.hub.backup.folder import (
     folder_locked,
 )
 from headwater.hub.backup.making import make_backup
+from headwater.hub.backup.places import FolderPlace, Place, StorePlace
+from headwater.hub.backup.reading import check_backup
 from headwater.hub.backup.restoring import (
+    chosen_snapshot,
+    fetch_database,
+    find_keys,
     note_restored,
     restore_database,
     restore_objects,
     verify_named,
 )
+from headwater.hub.backup.snapshots import Kept, Snapshot
 
 __all__ = [
     "BackupBusy",
@@ -39,11 +40,21 @@ __all__ = [
     "BackupOfAnotherSite",
     "DatabaseToolFailed",
     "DatabaseToolMissing",
+    "FolderPlace",
+    "Kept",
+    "KeysMissing",
     "Manifest",
     "NoBackup",
     "NotEmpty",
     "NothingToBackUp",
+    "Place",
+    "Snapshot",
     "StoreNotEmpty",
+    "StorePlace",
+    "check_backup",
+    "chosen_snapshot",
+    "fetch_database",
+    "find_keys",
     "folder_locked",
     "make_backup",
     "note_restored",

@@ -1,10 +1,11 @@
-"""What a backup's folder holds, and how it may disappoint."""
+"""What a backup says of itself, and how it may disappoint."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -14,15 +15,15 @@ import orjson
 
 from headwater.kernel import HeadwaterError, Kind
 
-FORMAT = 1
+FORMAT = 2
 
 
 class NoBackup(HeadwaterError):
     code = "no_backup"
     kind = Kind.NOT_FOUND
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} has no whole snapshot. `headwater backup --to {folder}` makes one.")
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} has no whole snapshot. `headwater backup {where}` makes one.")
 
 
 class BackupDamaged(HeadwaterError):
@@ -75,10 +76,10 @@ class BackupOfAnotherSite(HeadwaterError):
     code = "backup_of_another_site"
     kind = Kind.CONFLICT
 
-    def __init__(self, folder: Path, theirs: str, ours: str) -> None:
+    def __init__(self, where: str, theirs: str, ours: str) -> None:
         super().__init__(
-            f"{folder} keeps the backups of another site ({theirs}; this one is {ours}), which new snapshots would push out. "
-            "Give each site a folder of its own, and look whether --data names the right one. Nothing was changed."
+            f"{where} keeps the backups of another site ({theirs}; this one is {ours}). "
+            "Give each site a place of its own, and look whether --data names the right one. Nothing was changed."
         )
 
 
@@ -86,9 +87,9 @@ class BackupFailed(HeadwaterError):
     code = "backup_failed"
     kind = Kind.UNAVAILABLE
 
-    def __init__(self, folder: Path, why: object) -> None:
+    def __init__(self, where: str, why: object) -> None:
         super().__init__(
-            f"No snapshot was made in {folder}: {why}. Look whether it can be written and has room; former snapshots stay."
+            f"No snapshot was made in {where}: {why}. Look whether it can be written and has room; former snapshots stay."
         )
 
 
@@ -96,8 +97,8 @@ class BackupBusy(HeadwaterError):
     code = "backup_busy"
     kind = Kind.CONFLICT
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"A backup into {folder}, or a restore from it, is under way. Try again when it has ended.")
+    def __init__(self, where: object) -> None:
+        super().__init__(f"A backup into {where}, or a restore from it, is under way. Try again when it has ended.")
 
 
 class NothingToBackUp(HeadwaterError):
@@ -107,6 +108,17 @@ class NothingToBackUp(HeadwaterError):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"{where} holds no site. Look whether --data and HEADWATER_DATABASE_URL are those of the server."
+        )
+
+
+class KeysMissing(HeadwaterError):
+    code = "backup_keys_missing"
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, snapshot: str) -> None:
+        super().__init__(
+            f"The snapshot {snapshot} has no keys with it. Name the folder where they are kept with --keys-from; or let it "
+            "make new ones with --new-keys: everybody then signs in anew, and the record's signatures are another's."
         )
 
 
@@ -137,10 +149,12 @@ class Manifest:
     made_at: str
     version: str  # of Headwater
     database: str  # sqlite | postgresql
-    database_sha256: str
+    contents_sha256: str  # of the list that names all the rest (``parts.Contents``)
+    contents_bytes: int
     database_bytes: int
     n_objects: int
     object_bytes: int
+    epoch: int  # of Xet; a restore raises it, and from then on a key may mean other bytes than before
     site_id: str | None = None
     schema: str | None = None  # the version its database is at
     breaks_before: str | None = None  # the oldest schema whose code may run on that
@@ -159,16 +173,40 @@ class Manifest:
         Raises:
             BackupDamaged: it is of another format, or no manifest.
         """
+        return cls.parse((snapshot / "backup.json").read_bytes(), snapshot.name)
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> Manifest:
+        """As ``read``, of the bytes of ``backup.json``."""
         try:
-            facts = orjson.loads((snapshot / "backup.json").read_bytes())
+            facts = orjson.loads(data)
             if facts["format"] != FORMAT:
-                raise BackupDamaged(f"{snapshot.name} has format {facts['format']!r}, this release reads {FORMAT}")
-            return cls(**{name: value for name, value in facts.items() if name in _KNOWN})
+                raise BackupDamaged(f"{name} has format {facts['format']!r}, this release reads {FORMAT}")
+            found = cls(**{name: value for name, value in facts.items() if name in _KNOWN})
+            if not is_digest(found.contents_sha256) or not found.contents_bytes >= 0:
+                raise ValueError("its contents have no name")
         except (ValueError, KeyError, TypeError) as exc:
-            raise BackupDamaged(f"backup.json of {snapshot.name} cannot be read") from exc
+            raise BackupDamaged(f"backup.json of {name} cannot be read") from exc
+        return found
 
 
 _KNOWN = {field.name for field in fields(Manifest)}  # a later release may say more
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether it may become the name of a file."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def size_of(text: str) -> int:
+    """
+    Raises:
+        ValueError: it is none.
+    """
+    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
+        raise ValueError(text)
+    return int(text)
 
 
 @contextmanager
@@ -200,19 +238,11 @@ def list_snapshots(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / "snapshots").glob("*/backup.json"))
 
 
-def read_objects(snapshot: Path) -> Iterator[tuple[str, int]]:
-    """Key and size of every object that a snapshot names."""
-    with (snapshot / "objects.txt").open() as lines:
-        for line in lines:
-            key, _, size = line.rstrip("\n").partition("\t")
-            yield key, int(size)
-
-
 def hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def claimed_sha256(key: str) -> str | None:
-    """The digest that a key itself promises; None for objects that are checked by size."""
+    """The digest that a key itself promises; None for packs and xorbs, whose names are other sums."""
     return key.rpartition("/")[2].partition(".")[0] if key.startswith("sha256/") else None

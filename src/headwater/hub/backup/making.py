@@ -1,77 +1,101 @@
-"""Making a backup: hold the collector, snapshot the database, copy the objects it names, say that it is whole."""
+"""Making a backup: hold the collector, copy the database, bring the objects it names, say that it is whole.
+
+Objects that an earlier snapshot has brought are known by name and size, and are not read again unless it is asked for: so a backup
+with nothing changed reads the database and one listing, and writes what its own note in the database has changed.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
+import hashlib
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from headwater import __version__, accounts, ledger
 from headwater.blobs import BlobStore
 from headwater.db import Tx
 from headwater.db.schema import read_reach
 from headwater.hub.backup import names
+from headwater.hub.backup.dumping import dump_database
 from headwater.hub.backup.folder import (
     FORMAT,
+    BackupBusy,
     BackupDamaged,
     BackupFailed,
     BackupIncomplete,
     BackupOfAnotherSite,
-    DatabaseToolFailed,
-    DatabaseToolMissing,
     Manifest,
     claimed_sha256,
-    folder_locked,
     hash_file,
-    list_snapshots,
-    read_objects,
 )
+from headwater.hub.backup.parts import Contents, Part, cut_at_lines, in_order
+from headwater.hub.backup.places import FolderPlace, Place, object_name, read_key_files, write_key
+from headwater.hub.backup.snapshots import OBJECTS, Kept, Snapshot, latest_snapshot
+from headwater.hub.checking import store as upkeep
 from headwater.hub.collector.clock import keep_backup_time
-from headwater.kernel import SYSTEM, from_iso, to_iso, utcnow
+from headwater.hub.placing import COLLECTOR_LOCKS
+from headwater.hub.xet import store as xet_store
+from headwater.kernel import SYSTEM, HeadwaterError, from_iso, to_iso, utcnow
 from headwater.web.site import Site
 
-COLLECTOR_LOCKS = ("collector", "pack-collector")
-
-BARE = ("--no-owner", "--no-privileges")  # the roles of this server may not be there where it is restored
+BLOCK = 1 << 20
 
 Progress = Callable[[float], None]
 
 
 def make_backup(
-    site: Site, folder: Path, *, database_url: str | None, keep: int, progress: Callable[[int], Progress] | None = None
-) -> tuple[Path, Manifest]:
-    """Add a snapshot to ``folder``; objects that earlier ones have brought are not copied again.
+    site: Site,
+    to: Path | Place,
+    *,
+    database_url: str | None,
+    keep: int,
+    progress: Callable[[int], Progress] | None = None,
+    keys_to: Path | None = None,
+    reads_all: bool = False,
+) -> Snapshot:
+    """Add a snapshot to a place; objects that earlier ones have brought are not copied again.
 
     Args:
         database_url: of PostgreSQL, None for SQLite.
         keep: how many snapshots stay, this one included; objects that none of them names are removed.
         progress: given the number of bytes to copy, returns what is told of each step.
+        keys_to: a folder for what the site signs with, so that whoever has the backup has not the keys; None: with it.
+        reads_all: believe no earlier snapshot: read every object of the site, and all that the place has; what is bad there is
+            brought anew.
 
     Raises:
         BackupIncomplete: the site's store lacks what its database names.
-        BackupBusy, BackupOfAnotherSite, BackupFailed: of the folder.
+        BackupBusy, BackupOfAnotherSite, BackupFailed: of the place.
         DatabaseToolMissing, DatabaseToolFailed: of PostgreSQL.
     """
-    with _telling(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("snapshots", "objects"):  # private repositories are in there, whatever the folder's own mode is
-            (folder / name).mkdir(exist_ok=True, mode=0o700)
-            with contextlib.suppress(PermissionError):  # another user's, who lets this one write there
-                (folder / name).chmod(0o700)
-    with _telling(folder), folder_locked(folder, exclusive=True):
-        snapshot, manifest = _make(site, folder, database_url, progress)
-        site.db.write(_note_made, manifest)
-        _forget_old(folder, snapshot, keep)
-    return snapshot, manifest
+    place = FolderPlace(to) if isinstance(to, Path) else to
+    started_at = utcnow()
+    with _telling(place):
+        place.prepare()
+    try:
+        with (
+            _telling(place),
+            place.locked(exclusive=True),
+            site.db.holding("backup", exclusive=True, wait=False) as held,
+        ):
+            if not held:
+                raise BackupBusy(place.name)
+            deposit = Deposit(place, reads_all=reads_all)
+            snapshot = _make(site, deposit, database_url, progress, keys_to)
+            site.db.write(_note_made, snapshot.manifest, started_at)
+            place.forget_old(snapshot.name, keep, deposit.there)
+    except HeadwaterError as exc:
+        with contextlib.suppress(HeadwaterError):  # the database may be what fails
+            site.db.write(_note_failed, exc.code, started_at)
+        raise
+    return snapshot
 
 
 @contextlib.contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _telling(place: Place) -> Iterator[None]:
     """A disk that is full, and the like, in one sentence.
 
     Raises:
@@ -80,175 +104,214 @@ def _telling(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as exc:
-        raise BackupFailed(folder, exc) from exc
+        raise BackupFailed(place.name, exc) from exc
+
+
+class Deposit:
+    """Brings bytes to a place, each once. ``there`` is what lies there, by name; it was listed once."""
+
+    def __init__(self, place: Place, *, reads_all: bool) -> None:
+        self.place = place
+        self.there = place.object_sizes()
+        self.brought: set[str] = set()
+        if reads_all:
+            for name in list(in_order(self._find_bad, self.there)):
+                self.there.pop(name or "", None)
+        self.base = None if reads_all else latest_snapshot(place)
+
+    def has(self, sha256: str, size: int) -> bool:
+        return self.there.get(object_name(sha256)) == size
+
+    def take(self, temporary: Path, sha256: str) -> None:
+        """A local file that is not there yet."""
+        size = temporary.stat().st_size
+        self.place.put(temporary, sha256)
+        self.there[object_name(sha256)] = size
+        self.brought.add(sha256)
+
+    def take_part(self, data: bytes, *, compares: bool = True) -> Part:
+        """``compares``: what is there already is read, since every snapshot that shares it would be lost with it."""
+        part = Part(hashlib.sha256(data).hexdigest(), len(data))
+        if not self.has(part.sha256, part.size_bytes) or (compares and self.place.read(part) != data):
+            with self.place.temporary() as temporary:
+                temporary.write_bytes(data)
+                self.take(temporary, part.sha256)
+        return part
+
+    def _find_bad(self, name: str) -> str | None:
+        sha256 = name.rpartition("/")[2]
+        try:
+            with self.place.object(sha256) as path:
+                return None if hash_file(path) == sha256 else name
+        except FileNotFoundError:  # no name of an object
+            return name
 
 
 def _make(
-    site: Site, folder: Path, database_url: str | None, progress: Callable[[int], Progress] | None
-) -> tuple[Path, Manifest]:
-    started = utcnow()
+    site: Site,
+    deposit: Deposit,
+    database_url: str | None,
+    progress: Callable[[int], Progress] | None,
+    keys_to: Path | None,
+) -> Snapshot:
+    started, place = utcnow(), deposit.place
     identity = site.db.read(accounts.find_identity)
-    _require_own(folder, None if identity is None else identity.id)
-    snapshot = folder / "snapshots" / started.strftime("%Y%m%dT%H%M%S%fZ")
-    snapshot.mkdir(mode=0o700)
-    try:
+    _require_own(place, None if identity is None else identity.id)
+    with place.making(started.strftime("%Y%m%dT%H%M%S%fZ")) as work:
+        name = work.name
         with contextlib.ExitStack() as holds:
-            locks = [holds.enter_context(site.db.holding(name, exclusive=True)) for name in COLLECTOR_LOCKS]
-            database = snapshot / "database"
-            _dump(site, database, database_url)
+            locks = [holds.enter_context(site.db.holding(lock, exclusive=True)) for lock in COLLECTOR_LOCKS]
+            files, cut = dump_database(site.data_dir, work, database_url)
             # Read after the dump: nothing that it names is removed meanwhile, so this is all of it and perhaps more.
-            named = site.db.read(names.list_named)
-            copied = _copy_all(site.blobs, named, folder / "objects", progress)
+            epoch, named = site.db.read(_list_named)
+            objects = _bring_all(site.blobs, named, epoch, deposit, progress)
             for lock in locks:
                 lock.check()
         schema, breaks_before = site.db.read(lambda tx: read_reach(tx.conn))
-        _write_secret(site, snapshot)
-        (snapshot / "objects.txt").write_text("".join(f"{key}\t{size}\n" for key, size in sorted(copied.items())))
+        take = partial(deposit.take_part, compares=not place.is_remote)  # a store looks after its own bytes
+        contents = Contents({file: list(in_order(take, cut(path))) for file, path in files.items()})
+        database_bytes = sum(path.stat().st_size for path in files.values())
+        listed = work / OBJECTS
+        listed.write_text("".join(kept.line for kept in sorted(objects, key=lambda kept: kept.key)))
+        contents.files[OBJECTS] = [deposit.take_part(data) for data in cut_at_lines(listed)]
+        own = deposit.take_part(contents.dump())
+        _keep_keys(site, place, name, keys_to)
         manifest = Manifest(
             format=FORMAT,
             made_at=to_iso(started),
             version=__version__,
             database=site.db.dialect,
-            database_sha256=hash_file(database),
-            database_bytes=database.stat().st_size,
-            n_objects=len(copied),
-            object_bytes=sum(copied.values()),
+            contents_sha256=own.sha256,
+            contents_bytes=own.size_bytes,
+            database_bytes=database_bytes,
+            n_objects=len(objects),
+            object_bytes=sum(kept.size_bytes for kept in objects),
+            epoch=epoch,
             site_id=None if identity is None else identity.id,
             schema=schema,
             breaks_before=breaks_before,
         )
-        _sync([database, snapshot / "objects.txt", snapshot])
-        manifest.write(snapshot)
-        _sync([snapshot, snapshot.parent])
-    except BaseException:
-        shutil.rmtree(snapshot, ignore_errors=True)
-        raise
-    return snapshot, manifest
+        snapshot = Snapshot(place, name, manifest)
+        before = frozenset[str]() if deposit.base is None else deposit.base.named()
+        place.publish(name, manifest, work, (_all_of(own, contents, objects) - before) | deposit.brought)
+    return snapshot
 
 
-def _require_own(folder: Path, site_id: str | None) -> None:
-    """That the folder keeps no other site's snapshots: --keep would end them, one by one.
+def _all_of(own: Part, contents: Contents, objects: Iterable[Kept]) -> set[str]:
+    parts = {part.sha256 for parts in contents.files.values() for part in parts}
+    return {own.sha256, *parts, *(kept.sha256 for kept in objects)}
+
+
+def _list_named(tx: Tx) -> tuple[int, dict[str, int | None]]:
+    return xet_store.find_epoch(tx), names.list_named(tx)
+
+
+def _require_own(place: Place, site_id: str | None) -> None:
+    """That the place keeps no other site's snapshots: --keep would end them, one by one.
 
     Raises:
         BackupOfAnotherSite
     """
-    for snapshot in reversed(list_snapshots(folder)):
+    for name in reversed(place.list_snapshots()):
         with contextlib.suppress(BackupDamaged):
-            theirs = Manifest.read(snapshot).site_id
+            theirs = place.read_manifest(name).site_id
             if theirs is not None and theirs != site_id:
-                raise BackupOfAnotherSite(folder, theirs, str(site_id))
+                raise BackupOfAnotherSite(place.name, theirs, str(site_id))
             return
 
 
-def _note_made(tx: Tx, manifest: Manifest) -> None:
-    facts = {"database": manifest.database_sha256, "n_objects": manifest.n_objects, "bytes": manifest.object_bytes}
+def _note_made(tx: Tx, manifest: Manifest, started_at: datetime) -> None:
+    facts = {"contents": manifest.contents_sha256, "n_objects": manifest.n_objects, "bytes": manifest.object_bytes}
     keep_backup_time(tx, from_iso(manifest.made_at))
+    upkeep.insert_run(tx, "backup", is_good=True, started_at=started_at, now=utcnow(), facts=facts)
     ledger.record(tx, SYSTEM, "backup.made", "site", facts, now=utcnow())
 
 
-def _dump(site: Site, target: Path, database_url: str | None) -> None:
-    """One consistent state. ``VACUUM INTO`` reads in one transaction; the stepped backup call would begin anew at each write."""
-    if database_url is not None:
-        run_tool("pg_dump", database_url, ["--format=custom", *BARE, "--exclude-table=site_move", f"--file={target}"])
-        return
-    with contextlib.closing(sqlite3.connect(site.data_dir / "headwater.db", timeout=60)) as db:
-        db.execute("VACUUM INTO ?", (str(target),))
-    target.chmod(0o600)
+def _note_failed(tx: Tx, code: str, started_at: datetime) -> None:
+    upkeep.insert_run(tx, "backup", is_good=False, started_at=started_at, now=utcnow(), facts={"code": code})
 
 
-def run_tool(name: str, url: str, arguments: list[str]) -> None:
-    """pg_dump or pg_restore on the database at ``url``, its password in the environment and not on the command line.
+def _bring_all(
+    blobs: BlobStore,
+    named: dict[str, int | None],
+    epoch: int,
+    deposit: Deposit,
+    progress: Callable[[int], Progress] | None,
+) -> list[Kept]:
+    """Every object, with what is not there yet brought.
 
-    Raises:
-        DatabaseToolMissing, DatabaseToolFailed
+    A key that holds its own sha256 is known by that. Packs and xorbs are known by what the latest snapshot says of their key,
+    unless the site was restored since: from then on the key of a lost xorb may be given to other bytes.
     """
-    program = shutil.which(name)
-    if program is None:
-        raise DatabaseToolMissing(name)
-    parts = urlsplit(url)
-    bare = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-    env = dict(os.environ)
-    if parts.username:
-        env["PGUSER"] = unquote(parts.username)
-    if parts.password:
-        env["PGPASSWORD"] = unquote(parts.password)
-    done = subprocess.run(
-        [program, f"--dbname={bare}", *arguments], env=env, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise DatabaseToolFailed(name, done.stderr)
+    base = deposit.base
+    known = base.objects if base is not None and base.manifest.epoch == epoch else {}
+    found: list[Kept] = []
+    missing: list[str] = []
+    advance = progress(sum(size or 0 for size in named.values())) if progress is not None else lambda _: None
 
+    def lacking() -> Iterator[tuple[str, int | None]]:
+        for key, size in named.items():
+            kept = _known(key, size, known.get(key))
+            if kept is not None and deposit.has(kept.sha256, kept.size_bytes):
+                found.append(kept)
+                advance(kept.size_bytes)
+            else:
+                yield key, size
 
-def _copy_all(
-    blobs: BlobStore, named: dict[str, int | None], target: Path, progress: Callable[[int], Progress] | None
-) -> dict[str, int]:
-    """Copy what is not there yet; returns every object's size.
+    def bring(one: tuple[str, int | None]) -> tuple[str, Kept | None]:
+        return one[0], _bring(blobs, *one, deposit)
 
-    What came with an earlier backup was checked then, and is looked at again by ``headwater restore``.
-    """
-    missing, sizes = [], {}
-    advance = progress(sum(size or 0 for size in named.values())) if progress is not None else None
-    for key, size in named.items():
-        path = target / key
-        if not path.exists() or (size is not None and path.stat().st_size != size):
-            path.unlink(missing_ok=True)
-            if not _copy(blobs, key, size, path):
-                missing.append(key)
-                continue
-        sizes[key] = path.stat().st_size
-        if advance is not None:
-            advance(sizes[key])
+    for key, brought in in_order(bring, lacking()):
+        if brought is None:
+            missing.append(key)
+        else:
+            found.append(brought)
+            advance(brought.size_bytes)
     if missing:
         raise BackupIncomplete(missing)
-    return sizes
+    return found
 
 
-def _copy(blobs: BlobStore, key: str, size: int | None, path: Path) -> bool:
-    """Whether the object is there and what its row and its name say."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.unlink(missing_ok=True)
-    try:
-        with blobs.local_copy(key) as source:
-            shutil.copyfile(source, temporary)
-        claimed = claimed_sha256(key)
-        if (size is not None and temporary.stat().st_size != size) or (claimed and hash_file(temporary) != claimed):
-            return False
-        _sync([temporary])
-        temporary.replace(path)
-        return True
-    except FileNotFoundError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
+def _known(key: str, size: int | None, before: Kept | None) -> Kept | None:
+    claimed = claimed_sha256(key)
+    if claimed is not None and size is not None:
+        return Kept(key, size, claimed)
+    return before if before is not None and size in (None, before.size_bytes) else None
 
 
-def _write_secret(site: Site, snapshot: Path) -> None:
-    path = site.data_dir / "secret"
-    if path.exists():
-        (snapshot / "secret").touch(mode=0o600)
-        (snapshot / "secret").write_bytes(path.read_bytes())
-
-
-def _forget_old(folder: Path, made: Path, keep: int) -> None:
-    """What this one pushes out, and what others left that were killed. ``made`` stays, whatever the clock says of its age."""
-    whole = list_snapshots(folder)
-    kept = [made, *[one for one in reversed(whole) if one != made][: keep - 1]]
-    for snapshot in (folder / "snapshots").iterdir():
-        if snapshot not in kept:
-            (snapshot / "backup.json").unlink(missing_ok=True)  # first: half a snapshot must not look whole
-            shutil.rmtree(snapshot)
-    still = {key for snapshot in kept for key, _ in read_objects(snapshot)}
-    root = folder / "objects"
-    for path in list(root.rglob("*")):
-        if path.is_file() and path.relative_to(root).as_posix() not in still:
-            path.unlink()
-
-
-def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _bring(blobs: BlobStore, key: str, size: int | None, deposit: Deposit) -> Kept | None:
+    """The object, if it is there and what its row and its name say."""
+    with deposit.place.temporary() as temporary:
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            with blobs.local_copy(key) as source:
+                sha256, found = _copy(source, temporary)
+        except FileNotFoundError:
+            return None
+        claimed = claimed_sha256(key)
+        if (size is not None and found != size) or (claimed and sha256 != claimed):
+            return None
+        if not deposit.has(sha256, found):
+            deposit.take(temporary, sha256)
+        return Kept(key, found, sha256)
+
+
+def _copy(source: Path, target: Path) -> tuple[str, int]:
+    """Returns the sha256 and size of what was copied."""
+    hasher, total, block = hashlib.sha256(), 0, memoryview(bytearray(BLOCK))
+    with source.open("rb", buffering=0) as file, target.open("xb", buffering=0) as out:
+        while n := file.readinto(block):
+            hasher.update(block[:n])
+            total += n
+            left = block[:n]
+            while left:
+                left = left[out.write(left) :]
+    return hasher.hexdigest(), total
+
+
+def _keep_keys(site: Site, place: Place, snapshot: str, keys_to: Path | None) -> None:
+    for name, data in read_key_files(site.data_dir).items():
+        if keys_to is None:
+            place.put_key(snapshot, name, data)
+            continue
+        keys_to.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_key(keys_to / name, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sqlalchemy import inspect, text
@@ -16,41 +16,41 @@ from headwater.db import SQLITE_FILE, Database, Tx
 from headwater.db.copying import PostgresqlSide, Side, SqliteSide
 from headwater.db.moving import find_move
 from headwater.db.schema import require_known
-from headwater.hub import uploads
 from headwater.hub.backup import names
+from headwater.hub.backup.dumping import BARE, run_tool
 from headwater.hub.backup.folder import (
     BackupDamaged,
     Manifest,
     NoBackup,
     NotEmpty,
     StoreNotEmpty,
-    claimed_sha256,
-    hash_file,
-    list_snapshots,
-    read_objects,
 )
-from headwater.hub.backup.making import BARE, run_tool
+from headwater.hub.backup.places import Place, read_key_files, write_key
+from headwater.hub.backup.snapshots import DATABASE, Snapshot
 from headwater.hub.files import copies
 from headwater.hub.xet import store as xet_store
 from headwater.kernel import SYSTEM, utcnow
 from headwater.web.site import Site
 
 
-def choose_snapshot(folder: Path, name: str | None) -> tuple[Path, Manifest]:
-    """The latest one, or the one of this name, with its database checked.
+def chosen_snapshot(place: Place, name: str | None) -> Snapshot:
+    """The latest one, or the one of this name.
 
     Raises:
         NoBackup: there is none.
-        BackupDamaged: its database is not what was written.
+        BackupDamaged: what it says of itself is not what was written.
     """
-    found = [one for one in list_snapshots(folder) if name in (None, one.name)]
+    found = [one for one in place.list_snapshots() if name in (None, one)]
     if not found:
-        raise NoBackup(folder)
-    manifest = Manifest.read(found[-1])
-    database = found[-1] / "database"
-    if not database.exists() or hash_file(database) != manifest.database_sha256:
-        raise BackupDamaged(f"the database of {found[-1].name} is missing or altered")
-    return found[-1], manifest
+        raise NoBackup(place.name)
+    snapshot = Snapshot(place, found[-1])
+    snapshot.objects  # noqa: B018 -- with its contents: damage is told before anything is begun
+    return snapshot
+
+
+def find_keys(place: Place, snapshot: str, keys_from: Path | None) -> dict[str, bytes]:
+    """What the site signs with: kept with the snapshot, or in a folder of its own; nothing where SQL has it."""
+    return place.read_keys(snapshot) if keys_from is None else read_key_files(keys_from)
 
 
 def require_free(manifest: Manifest, data_dir: Path, db: Database, blobs: BlobStore, *, takes_over: bool) -> bool:
@@ -92,45 +92,65 @@ def _is_begun(db: Database) -> bool:
 
 
 def _mark(side: Side, manifest: Manifest) -> None:
-    facts = {"one": 1, "state": "restoring", "target": manifest.database_sha256, "site": manifest.site_id or ""}
+    facts = {"one": 1, "state": "restoring", "target": manifest.contents_sha256, "site": manifest.site_id or ""}
     side.note_move(facts)
 
 
-def restore_objects(folder: Path, snapshot: Path, blobs: BlobStore, advance: Callable[[float], None]) -> None:
+def restore_objects(snapshot: Snapshot, blobs: BlobStore, advance: Callable[[float], None]) -> None:
     """Put every object of a snapshot in its place; one that is there already in full stays. Safe to repeat.
 
     Raises:
         BackupDamaged: an object is missing or altered.
     """
     blobs.ensure()
-    for key, size in read_objects(snapshot):
-        source, claimed = folder / "objects" / key, claimed_sha256(key)
-        if not source.exists() or source.stat().st_size != size or (claimed and hash_file(source) != claimed):
-            raise BackupDamaged(f"object {key} is missing or altered")
-        if blobs.size_of(key) != size:
-            with blobs.temporary() as temporary:
-                shutil.copyfile(source, temporary)
-                blobs.adopt(temporary, key)
-        advance(size)
+    for kept in snapshot.objects.values():
+        with snapshot.opened(kept) as path:
+            if blobs.size_of(kept.key) != kept.size_bytes:
+                with blobs.temporary() as temporary:
+                    shutil.copyfile(path, temporary)
+                    blobs.adopt(temporary, kept.key)
+        advance(kept.size_bytes)
+
+
+def fetch_database(snapshot: Snapshot, data_dir: Path) -> Path:
+    """Put the snapshot's database together in a folder of its own, each part of it checked; returns that folder.
+
+    Raises:
+        BackupDamaged: a part is missing or altered.
+    """
+    folder = data_dir / "database.restoring"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        snapshot.write_database(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def restore_database(
-    snapshot: Path, manifest: Manifest, data_dir: Path, database_url: str | None, *, again: bool
+    fetched: Path,
+    manifest: Manifest,
+    data_dir: Path,
+    database_url: str | None,
+    *,
+    again: bool,
+    keys: Mapping[str, bytes],
 ) -> None:
-    """The database, and the secret that its sessions and links were signed with.
+    """The database, and the keys that its sessions, links and checkpoints were signed with.
 
     From its first row on it says that the site is not whole: until ``note_restored`` no server starts on it.
 
     Args:
+        fetched: what ``fetch_database`` has made; it is used up.
         again: an earlier restore may have left its tables here.
 
     Raises:
         DatabaseToolMissing, DatabaseToolFailed
     """
-    secret = snapshot / "secret"
-    if secret.exists():
-        (data_dir / "secret").touch(mode=0o600)
-        (data_dir / "secret").write_bytes(secret.read_bytes())
+    for name, data in keys.items():
+        write_key(data_dir / name, data)
     if database_url is not None:
         there = PostgresqlSide(database_url)
         try:
@@ -138,12 +158,13 @@ def restore_database(
         finally:
             there.close()
         arguments = [*BARE, "--exit-on-error", "--single-transaction", *(["--clean", "--if-exists"] if again else [])]
-        run_tool("pg_restore", database_url, [*arguments, str(snapshot / "database")])
+        run_tool("pg_restore", database_url, [*arguments, "--format=directory", str(fetched / DATABASE)])
+        shutil.rmtree(fetched)
         return
     temporary = data_dir / "headwater.db.restoring"
     temporary.unlink(missing_ok=True)
-    shutil.copyfile(snapshot / "database", temporary)
-    temporary.chmod(0o600)
+    (fetched / DATABASE).replace(temporary)
+    fetched.rmdir()
     side = SqliteSide(temporary)
     try:
         side.give_up()  # of a move that was under way when the snapshot was made
@@ -179,10 +200,12 @@ def note_restored(site: Site, manifest: Manifest) -> int:
 
 
 def _note(tx: Tx, manifest: Manifest) -> int:
+    from headwater.hub import uploads  # with much that a backup does not need
+
     epoch = xet_store.raise_epoch(tx)
     copies.forget_all(tx)
     tx.execute(text(uploads.SEND_AGAIN))  # no snapshot has their parts
     tx.execute(text("DROP TABLE IF EXISTS site_move"))  # with this the site is whole
-    facts = {"database": manifest.database_sha256, "made_at": manifest.made_at, "epoch": epoch}
+    facts = {"contents": manifest.contents_sha256, "made_at": manifest.made_at, "epoch": epoch}
     ledger.record(tx, SYSTEM, "site.restored", "site", facts, now=utcnow())
     return epoch

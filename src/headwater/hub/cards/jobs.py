@@ -16,6 +16,7 @@ from headwater.hub.cards import store
 from headwater.hub.cards.changes import files_between, files_from_list
 from headwater.hub.cards.models import Card, Sibling
 from headwater.hub.cards.reading import read_card
+from headwater.hub.cards.service import held_in
 from headwater.hub.cards.vocabulary import SDKS
 from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.models import RepoKind, Repository
@@ -88,7 +89,7 @@ def _read(site: Site, repo: Repository, before: CommitId | None) -> tuple[Card, 
             put, gone = files_from_list(snap, site.db.read(store.list_siblings, repo.id), head)
         else:
             put, gone = files_between(snap, before, head)
-        return read_card(snap, head, repo.kind, open_large=open_large), put, gone
+        return read_card(snap, head, repo.kind, is_held=held_in(site, repo.id), open_large=open_large), put, gone
 
 
 def _write(

@@ -6,6 +6,7 @@ Ids are names, not judgements: whether a licence is open is decided elsewhere.
 from __future__ import annotations
 
 import difflib
+import re
 
 _NAMED = {
     "Academic Free License v3.0": "afl-3.0",
@@ -347,3 +348,11 @@ def name_of(licence_id: str) -> str:
 def near(licence_id: str) -> list[str]:
     """Known ids that a slip of the pen may have meant."""
     return difflib.get_close_matches(licence_id.lower()[:64], IDS, n=3, cutoff=0.7)
+
+
+def card_fields(words: str) -> dict[str, str | list[str]]:
+    """What a card says of a licence that somebody gave in words of theirs: its id, several that are joined by AND, or another's name."""
+    ids = [each.strip().lower() for each in re.split(r"\s+AND\s+", words.strip())]
+    if all(each in IDS for each in ids):
+        return {"license": ids if len(ids) > 1 else ids[0]}
+    return {"license": "other", "license_name": words.strip()}

@@ -9,17 +9,20 @@ from typing import Any
 import orjson
 
 from headwater.blobs import ByteSource
-from headwater.hub.cards import front_matter, metadata, strict_yaml, tags
+from headwater.hub.cards import metadata, tags
 from headwater.hub.cards.models import Card, Problem
 from headwater.hub.git import EntryKind, Snapshot, TreeEntry
 from headwater.hub.models import RepoKind
 from headwater.kernel import CommitId, Sha256
+from headwater.scanning import front_matter, strict_yaml
 
 MAX_README_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 20
 MAX_WEIGHT_FILES = 200
 
 OpenLarge = Callable[[Sha256], ByteSource | None]
+IsHeld = Callable[[str, str], bool]
+"""(content, path) to whether the gate keeps it from strangers: a card is shown to everyone."""
 
 
 def parse_readme(readme: str, kind: RepoKind) -> tuple[dict[str, Any], str, tuple[Problem, ...]]:
@@ -48,15 +51,21 @@ def parse_readme(readme: str, kind: RepoKind) -> tuple[dict[str, Any], str, tupl
     return data, body, tuple(metadata.check(data, kind))
 
 
-def read_card(snap: Snapshot, commit: CommitId, kind: RepoKind, *, open_large: OpenLarge | None = None) -> Card:
-    """The card of ``commit``. Numbers out of large files (parameters) are only there when ``open_large`` can open them."""
+def read_card(
+    snap: Snapshot, commit: CommitId, kind: RepoKind, *, is_held: IsHeld, open_large: OpenLarge | None = None
+) -> Card:
+    """The card of ``commit``, without what is held. Numbers out of large files (parameters) are only there when ``open_large`` can open
+    them.
+    """
     entries = snap.list_tree(commit, "", recursive=False, limit=2000)
     roots = {entry.path: entry for entry in entries}
     readme = roots.get("README.md")
     data: Mapping[str, Any] = {}
     body = ""
     problems: tuple[Problem, ...] = (Problem("There is no README.md.", is_error=False),)
-    if readme is not None and readme.kind is EntryKind.FILE:
+    if readme is not None and is_held(readme.sha256 or readme.oid, readme.path):
+        problems = (Problem("README.md is held back by the file gate, and not shown here. Its own page says why."),)
+    elif readme is not None and readme.kind is EntryKind.FILE:
         data, body, problems = _read_readme(snap, readme, kind)
     names = [entry.path for entry in entries if entry.kind is EntryKind.FILE]
     if kind is RepoKind.DATASET and "data" in roots and roots["data"].kind is EntryKind.DIRECTORY:
@@ -67,7 +76,7 @@ def read_card(snap: Snapshot, commit: CommitId, kind: RepoKind, *, open_large: O
     derived = tags.derive(kind, data, body, tags.FileFacts(tuple(names), config))
     facts = _facts_of_config(config, derived)
     if open_large is not None and kind is RepoKind.MODEL:
-        facts |= _facts_of_weights(entries, open_large)
+        facts |= _facts_of_weights([each for each in entries if not is_held(each.sha256 or "", each.path)], open_large)
     return Card(
         commit=commit,
         readme_oid=readme.oid if readme is not None else None,

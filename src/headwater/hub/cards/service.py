@@ -8,7 +8,7 @@ from datetime import datetime
 from headwater.db import Tx
 from headwater.hub.cards import store
 from headwater.hub.cards.models import Card, Problem, Sibling
-from headwater.hub.cards.reading import parse_readme, read_card
+from headwater.hub.cards.reading import IsHeld, parse_readme, read_card
 from headwater.hub.models import RepoKind, Repository
 from headwater.kernel import CommitId, RepoId
 from headwater.web import Site
@@ -42,7 +42,20 @@ def card_at(site: Site, repo: Repository, commit: CommitId | None) -> Card:
     from headwater.hub.git import GitStore
 
     with site.part(GitStore).open(repo.id) as snap:
-        return read_card(snap, commit, repo.kind)
+        return read_card(snap, commit, repo.kind, is_held=held_in(site, repo.id))
+
+
+def held_in(site: Site, repo_id: RepoId) -> IsHeld:
+    """What the gate keeps back in a repository; one look-up for most, which hold nothing."""
+    from headwater.hub import gate
+    from headwater.hub.gate.store import list_contents
+
+    contents = site.db.read(list_contents, repo_id)
+
+    def is_held(content: str, path: str) -> bool:
+        return content in contents and site.db.read(gate.find_hold, repo_id, content, path) is not None
+
+    return is_held
 
 
 def list_siblings(tx: Tx, repo_id: RepoId, commit: CommitId) -> list[Sibling] | None:

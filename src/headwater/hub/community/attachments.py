@@ -16,7 +16,7 @@ from headwater import accounts
 from headwater.accounts import Action, Resource
 from headwater.blobs import ByteSource, SizeMismatch
 from headwater.db import Tx
-from headwater.hub import files, quotas
+from headwater.hub import files, gate, quotas
 from headwater.hub.community.errors import AttachmentNotFound, ImageTooLarge, NotAnImage, TooManyPictures
 from headwater.hub.community.images import find_image
 from headwater.hub.community.models import Event
@@ -81,6 +81,7 @@ def keep(site: Site, actor: Actor, path: Path, sha256: Sha256, size_bytes: int) 
 
     Raises:
         NotSignedIn, NotAllowed, NotAnImage, ImageTooLarge, QuotaExceeded: nothing stays.
+        FileRefused: it is something else as well, by the rules for files of repositories.
     """
     most, now = site.settings.of(AttachmentSettings).max_bytes, utcnow()
     account_id = site.db.read(require_attaching, actor)
@@ -92,6 +93,7 @@ def keep(site: Site, actor: Actor, path: Path, sha256: Sha256, size_bytes: int) 
         raise NotAnImage
     if image.n_pixels > MAX_PIXELS:
         raise ImageTooLarge(most, f"{image.width} × {image.height} pixels")
+    gate.require_harmless(f"picture.{EXTENSIONS[image.media_type]}", path, size_bytes)
     made = Attachment(secrets.token_hex(16), account_id, sha256, image.media_type, size_bytes, now)
     files.place_noted(site, path, found=sha256, total=size_bytes, note=lambda tx: _insert(tx, made), now=now)
     return made

@@ -375,5 +375,6 @@ def _note(
         facts,
         private=repo.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )

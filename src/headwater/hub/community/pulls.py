@@ -108,6 +108,17 @@ def create_pull_request(
     )
     store.insert_pull_ref(tx, repo.id, discussion.ref, start, now=now)
     record_opening(tx, actor, repo, discussion, description, now=now)
+    ledger.record(
+        tx,
+        actor,
+        "ref.moved",
+        repo.path,
+        {"ref": discussion.ref, "old": None, "new": start},
+        private=repo.is_private,
+        repo_id=repo.id,
+        owner_id=repo.owner_id,
+        now=now,
+    )
     return discussion
 
 
@@ -224,6 +235,7 @@ def merge_pull_request(
         MergeConflict: both sides changed the same files; nothing is written.
         NothingToMerge, StatusRefused, BranchBusy: as they say.
     """
+    from headwater.hub.gate.pushes import judge_merge
     from headwater.hub.git import GitStore, RefMove, merge_commit, publish
     from headwater.hub.repos.authors import author_of as sign_as
 
@@ -252,6 +264,7 @@ def merge_pull_request(
             if merged.built is None:
                 raise NothingToMerge(num)
             target = merged.built.commit
+            judged = judge_merge(site, actor, repo.id, snap, merged.built, head)
             finish = functools.partial(
                 _record_merge, actor=actor, repo=repo, num=num, base=base, head=head, merge=target,
                 comment=comment, now=now,
@@ -266,6 +279,7 @@ def merge_pull_request(
                     epoch=snap.prune_epoch,
                     now=now,
                     also=finish,
+                    judged=judged,
                 )
             except HeadMoved:
                 continue
@@ -390,5 +404,6 @@ def _record_merge(
         {"head": head, "base": base, "merge": merge},
         private=repo.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )

@@ -100,5 +100,13 @@ def _mark(
     actor = Actor(account_id, accounts.get_accounts(tx, {account_id})[account_id].name)
     facts = {"head": head, "base": base, "merge": tip}
     ledger.record(
-        tx, actor, "pull.merged", f"{repo.path}#{num}", facts, private=repo.is_private, repo_id=repo_id, now=now
+        tx,
+        actor,
+        "pull.merged",
+        f"{repo.path}#{num}",
+        facts,
+        private=repo.is_private,
+        repo_id=repo_id,
+        owner_id=repo.owner_id,
+        now=now,
     )

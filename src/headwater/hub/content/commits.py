@@ -11,15 +11,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access, community, files
+from headwater.hub import access, community, files, gate
 from headwater.hub.content.draft import Deleted, Draft, InlineFile, LargeFile
 from headwater.hub.content.errors import NothingToDelete
 from headwater.hub.content.reading import require_branch
 from headwater.hub.errors import BlobNotStored, HeadMoved
 from headwater.hub.events import RefMove
+from headwater.hub.gate import Judged
 from headwater.hub.git import (
     AddFile,
     AddPointer,
@@ -28,11 +30,15 @@ from headwater.hub.git import (
     EntryKind,
     GitStore,
     Operation,
+    Pointer,
     Snapshot,
     build_commit,
     is_retry_of,
+    parse_pointer,
     publish,
 )
+from headwater.hub.git.errors import RepositoryPruned
+from headwater.hub.git.pointers import MAX_POINTER_BYTES
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.repos import author_of
 from headwater.kernel import Actor, CommitId, Sha256, utcnow
@@ -66,7 +72,8 @@ def commit_draft(
 ) -> Committed:
     """Make one commit of ``draft``'s changes on top of a branch or pull request.
 
-    Without a stated parent, a branch that moves meanwhile is followed and the changes applied to what is new.
+    Without a stated parent, a branch that moves meanwhile is followed and the changes applied to what is new. Where objects are
+    pruned meanwhile the commit is built again.
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed, PullNotWritable: not the actor's to write.
@@ -74,11 +81,13 @@ def commit_draft(
         HeadMoved: the stated parent is not where the branch is.
         NothingToDelete, PathInTheWay, BadPath: the changes do not fit what is there.
         BlobNotStored, DeclaredSizeDiffers: a large file was not uploaded, or is another.
+        FileRefused: a file lies about itself.
     """
     now = now or utcnow()
     action = Action.DISCUSS if as_pull or revision.startswith("refs/pr/") else Action.WRITE
     pull: int | None = None
     line = ""
+    judged: Judged | None = None
     for attempt in range(TRIES):
         with ExitStack() as stack:
             if attempt >= FREE_TRIES:
@@ -92,6 +101,7 @@ def commit_draft(
             head = CommitId(snap.refs[ref])
             operations = list(_operations(snap, head, draft, sizes))
             if as_pull:
+                judged = _judge(site, actor, repo, draft)  # before the pull request is opened
                 if draft.parent is not None and not head.startswith(draft.parent):
                     raise HeadMoved(ref, head)
                 opened = site.db.write(
@@ -106,9 +116,10 @@ def commit_draft(
                 as_pull, pull, revision = False, opened.num, opened.ref
                 ref, head = opened.ref, opened.start_commit or head
             try:
-                commit = _commit_once(site, actor, repo, snap, ref, head, operations, draft, now)
-            except HeadMoved:
-                if draft.parent is not None or attempt == TRIES - 1:
+                commit = _commit_once(site, actor, repo, snap, ref, head, operations, draft, now, judged)
+            except (HeadMoved, RepositoryPruned) as exc:
+                is_stated = draft.parent is not None and isinstance(exc, HeadMoved)
+                if is_stated or attempt == TRIES - 1:
                     raise
                 continue
         return Committed(repo, commit, pull)
@@ -125,6 +136,7 @@ def _commit_once(
     operations: Sequence[Operation],
     draft: Draft,
     now: datetime,
+    judged: Judged | None,
 ) -> CommitId:
     author = author_of(actor)
     parent = head
@@ -155,8 +167,29 @@ def _commit_once(
     pull = community.pull_number(ref) or 0
     # Asked again in the transaction: it may have been merged or closed since.
     still = partial(community.require_pull_writable, actor=actor, repo=repo, num=pull) if pull else None
-    publish(site, actor, repo.id, [move], built, epoch=snap.prune_epoch, now=now, also=still, pull=pull)
+    publish(site, actor, repo.id, [move], built, epoch=snap.prune_epoch, now=now, also=still, pull=pull, judged=judged)
     return built.commit
+
+
+def _judge(site: Site, actor: Actor, repo: Repository, draft: Draft) -> Judged:
+    small, large = [], []
+    for change in draft.changes:
+        match change:
+            case InlineFile(path, data):
+                pointer = _pointer_in(data)
+                if pointer is None:
+                    small.append((path, data))
+                else:  # which is what will be committed
+                    large.append(gate.LargeFile(path, pointer.sha256))
+            case LargeFile(path, sha256, _):
+                large.append(gate.LargeFile(path, sha256))
+    return gate.judge_incoming(site, actor, repo.id, (gate.small_file(path, data) for path, data in small), large)
+
+
+def _pointer_in(data: bytes | Path) -> Pointer | None:
+    if isinstance(data, Path):
+        data = data.read_bytes() if data.stat().st_size <= MAX_POINTER_BYTES else b""
+    return parse_pointer(data)
 
 
 def _prepare(

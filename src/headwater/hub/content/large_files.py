@@ -8,10 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from headwater import ledger, queue
+from headwater import accounts, ledger, queue
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access, files
+from headwater.hub import access, files, gate
 from headwater.hub.content.rewriting import rewrite_without
 from headwater.hub.events import PRUNE_REPOSITORY, RefMove
 from headwater.hub.files import RepoFile
@@ -22,6 +22,7 @@ from headwater.kernel import Actor, CommitId, GitOid, Page, Sha256, utcnow
 from headwater.web import Site
 
 MAX_BRANCHES = 20
+DIGESTS_IN_ONE_ENTRY = 800  # so that a leaf of the log names them itself
 
 
 @dataclass(frozen=True)
@@ -67,29 +68,35 @@ def delete_large_files(
 
     Raises:
         RepositoryNotFound, NotSignedIn, NotAllowed: for those who administer it.
+        ProofNeeded: in a browser whose person has not shown for a while who they are.
         HeadMoved: somebody pushed at the same moment; nothing was done.
     """
     now = now or utcnow()
 
     def read(tx: Tx) -> tuple[Repository, set[GitOid]]:
         repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+        accounts.require_fresh(tx, actor, now=now)
         oids = tx.execute(select(lfs_pointer.c.oid).where(lfs_pointer.c.sha256.in_(digests))).scalars()
         return repo, {GitOid(oid) for oid in oids}
 
     repo, doomed = site.db.read(read)
 
     def forget(tx: Tx) -> None:
-        files.drop_rights(tx, repo.id, digests)
-        ledger.record(
-            tx,
-            actor,
-            "large_files.deleted",
-            repo.path,
-            {"sha256": sorted(digests), "rewritten": rewrite_history},
-            private=repo.is_private,
-            repo_id=repo.id,
-            now=now,
-        )
+        here = access.get_repository_by_id(tx, actor, repo.id, Action.ADMIN)  # it may be private by now
+        files.drop_rights(tx, here.id, digests)
+        gone = sorted(digests)
+        for start in range(0, max(1, len(gone)), DIGESTS_IN_ONE_ENTRY):
+            ledger.record(
+                tx,
+                actor,
+                "large_files.deleted",
+                here.path,
+                {"sha256": gone[start : start + DIGESTS_IN_ONE_ENTRY], "rewritten": rewrite_history},
+                private=here.is_private,
+                repo_id=here.id,
+                owner_id=here.owner_id,
+                now=now,
+            )
 
     def rewritten_too(tx: Tx) -> None:
         queue.put(tx, PRUNE_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
@@ -120,7 +127,7 @@ def share_large_files(
     *,
     now: datetime,
 ) -> list[Sha256]:
-    """Let a commit to the target name these files of the source; returns those that the source may not read itself.
+    """Let a commit to the target name these files of the source; returns those that the source may not read itself, or not to this actor.
 
     Raises:
         RepositoryNotFound, GateClosed, NotAllowed: of either repository.
@@ -129,7 +136,9 @@ def share_large_files(
     target = access.get_repository(tx, actor, target_kind, target_name, Action.WRITE)
     failed = []
     for sha256 in dict.fromkeys(digests):
-        if files.has_right(tx, source.id, sha256):
+        hold = gate.find_hold_of_bytes(tx, source.id, sha256)
+        is_served = hold is None or gate.is_open(tx, actor, source, hold)
+        if is_served and files.has_right(tx, source.id, sha256):
             files.claim_upload(tx, target.id, sha256, actor=actor, now=now)
         else:
             failed.append(sha256)

@@ -15,6 +15,7 @@ from headwater.hub import access, files
 from headwater.hub.content.known import Known, KnownEntries
 from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.errors import FileNotFound, RevisionNotFound
+from headwater.hub.gate import Accepts, Hold, Security, accepts_nothing, find_hold, find_security, require_open
 from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot, TreeColumns, TreeEntry, find_ref
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import Actor, CommitId, Sha256, XetHash
@@ -41,6 +42,7 @@ class Entry:
     entry: TreeEntry
     xet_hash: XetHash | None = None
     last_commit: CommitInfo | None = None
+    security: Security | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class TreeLines:
 class FoundFile:
     """A file and its bytes. ``etag`` names the bytes: sha256 of a large file, git's object id of another.
 
-    ``is_on_branch`` is false where only a pull request, or nothing any more, reaches the commit.
+    ``is_on_branch`` is false where only a pull request, or nothing any more, reaches the commit. ``hold``: what keeps it from
+    being served to everyone, though it is to this reader.
     """
 
     repo: Repository
@@ -77,6 +80,7 @@ class FoundFile:
     source: ByteSource
     xet_hash: XetHash | None
     is_on_branch: bool
+    hold: Hold | None = None
 
     @property
     def etag(self) -> str:
@@ -198,12 +202,21 @@ def find_paths(
 
 
 def find_file(
-    site: Site, actor: Actor, kind: RepoKind, name: RepoName, revision: str, path: str, *, with_bytes: bool = True
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str,
+    path: str,
+    *,
+    with_bytes: bool = True,
+    accepts: Accepts = accepts_nothing,
 ) -> FoundFile:
     """A file and where its bytes lie. Without ``with_bytes`` the source of a small file is not read (for HEAD).
 
     Raises:
         FileNotFound: nothing, or a folder, is there; carries the commit.
+        FileHeld: it is held back from this reader, or asks for a step of theirs; carries what was found.
         LargeFileNotFound: the revision names bytes that the repository has no right to.
         As ``open_revision``; GateClosed too.
     """
@@ -216,18 +229,33 @@ def find_file(
         if entry is None or entry.kind not in (EntryKind.FILE, EntryKind.SYMLINK):
             raise FileNotFound(path, at.commit)
         on_branch = site.part(ReachedCommits).is_on_branch(at.snap, at.commit, revision)
-        if entry.sha256 is not None:
-            with site.db.reading() as tx:
-                return _large_file(site, tx, at.repo, at.commit, entry, on_branch=on_branch, with_bytes=with_bytes)
-        if with_bytes:
-            source: ByteSource = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
-        else:
-            source = SizeOnly(entry.size_bytes)
-        return FoundFile(at.repo, at.commit, entry, source, None, on_branch)
+        with site.db.reading() as tx:
+            hold = find_hold(tx, at.repo.id, entry.sha256 or entry.oid, path)
+            if entry.sha256 is not None:
+                found = _large_file(
+                    site, tx, at.repo, at.commit, entry, on_branch=on_branch, with_bytes=with_bytes, hold=hold
+                )
+            else:
+                source: ByteSource = SizeOnly(entry.size_bytes)
+                if with_bytes:
+                    source = MemorySource(at.snap.read_blob(entry.oid, limit_bytes=MAX_GIT_BLOB_BYTES))
+                found = FoundFile(at.repo, at.commit, entry, source, None, on_branch, hold)
+            if hold is not None:
+                require_open(tx, actor, at.repo, hold, accepts, found=found)
+            return found
 
 
 def find_file_at_once(
-    site: Site, tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, revision: str, path: str, *, with_bytes: bool
+    site: Site,
+    tx: Tx,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    revision: str,
+    path: str,
+    *,
+    with_bytes: bool,
+    accepts: Accepts = accepts_nothing,
 ) -> FoundFile | None:
     """As ``find_file``, from the open snapshot and from memory alone; None where that does not do.
 
@@ -236,7 +264,10 @@ def find_file_at_once(
     """
     repo = access.get_repository(tx, actor, kind, name, Action.READ_FILES)
     if site.blobs.is_remote:
-        return _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
+        there = _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
+        if there is not None and there.hold is not None:
+            require_open(tx, actor, repo, there.hold, accepts, found=there)
+        return there
     # What is told without bytes follows from rows alone, and so does where the bytes of a large file lie.
     made: FoundFile | None = None
 
@@ -245,7 +276,10 @@ def find_file_at_once(
         made = _file_at_hand(site, tx, repo, revision, path, with_bytes=with_bytes)
         return made if made is not None and files.is_brief(made.source) else None
 
-    return tx.remembered(("file", repo.id, revision, path, with_bytes), find) or made
+    found = tx.remembered(("file", repo.id, revision, path, with_bytes), find) or made
+    if found is not None and found.hold is not None:
+        require_open(tx, actor, repo, found.hold, accepts, found=found)
+    return found
 
 
 def _file_at_hand(
@@ -264,19 +298,28 @@ def _file_at_hand(
     on_branch = site.part(ReachedCommits).known(handle.refs, repo.id, repo.version, known.commit, revision)
     if on_branch is None:
         return None
+    hold = find_hold(tx, repo.id, entry.sha256 or entry.oid, path)
     if entry.sha256 is not None:
-        return _large_file(site, tx, repo, known.commit, entry, on_branch=on_branch, with_bytes=with_bytes)
+        return _large_file(site, tx, repo, known.commit, entry, on_branch=on_branch, with_bytes=with_bytes, hold=hold)
     source: ByteSource = SizeOnly(entry.size_bytes)
     if with_bytes:
         held = handle.objects.held.get(entry.oid)
         if held is None:
             return None
         source = MemorySource(held[1])
-    return FoundFile(repo, known.commit, entry, source, None, on_branch)
+    return FoundFile(repo, known.commit, entry, source, None, on_branch, hold)
 
 
 def _large_file(
-    site: Site, tx: Tx, repo: Repository, commit: CommitId, entry: TreeEntry, *, on_branch: bool, with_bytes: bool
+    site: Site,
+    tx: Tx,
+    repo: Repository,
+    commit: CommitId,
+    entry: TreeEntry,
+    *,
+    on_branch: bool,
+    with_bytes: bool,
+    hold: Hold | None,
 ) -> FoundFile:
     assert entry.sha256 is not None  # noqa: S101
     blob = files.get_readable(tx, repo.id, entry.sha256, pull=None)
@@ -284,7 +327,8 @@ def _large_file(
     has_source = with_bytes or site.blobs.is_remote
     files.note_read(site, blob, takes_bytes=with_bytes)
     source = files.source_of(tx, site.blobs, blob) if has_source else SizeOnly(blob.size_bytes)
-    return FoundFile(repo, commit, entry, source, blob.xet_hash, on_branch)
+    # A file that is held goes out plainly: what Xet fetches carries nobody's word that they want it.
+    return FoundFile(repo, commit, entry, source, blob.xet_hash if hold is None else None, on_branch, hold)
 
 
 def _named(refs: Mapping[str, str], revision: str, default_branch: str) -> str | None:
@@ -344,6 +388,10 @@ def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: 
     digests = {entry.sha256 for entry in entries if entry.sha256 is not None}
     xet: dict[Sha256, XetHash] = site.db.read(files.xet_hashes, digests) if digests else {}
     last: dict[str, dict[str, CommitInfo]] = {}
+    security: dict[tuple[str, str], Security] = {}
+    if expand:
+        files_here = [(e.sha256 or e.oid, e.path) for e in entries if e.kind in (EntryKind.FILE, EntryKind.SYMLINK)]
+        security = site.db.read(find_security, at.repo.id, files_here)
     dressed = []
     for entry in entries:
         commit = None
@@ -352,5 +400,6 @@ def _dressed(site: Site, at: Revision, entries: Sequence[TreeEntry], *, expand: 
             if folder not in last:
                 last[folder] = at.snap.last_changed(at.commit, folder)
             commit = last[folder].get(leaf)
-        dressed.append(Entry(entry, xet.get(entry.sha256) if entry.sha256 else None, commit))
+        known = security.get((entry.sha256 or entry.oid, entry.path))
+        dressed.append(Entry(entry, xet.get(entry.sha256) if entry.sha256 else None, commit, known))
     return dressed

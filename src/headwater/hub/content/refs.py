@@ -8,9 +8,12 @@ from headwater import queue
 from headwater.accounts import Action
 from headwater.hub import community, git
 from headwater.hub.content.errors import CannotDeleteBranch
+from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.content.reading import open_revision, require_branch
 from headwater.hub.errors import RefExists, RevisionNotFound
 from headwater.hub.events import PRUNE_REPOSITORY, RefMove
+from headwater.hub.gate import Judged
+from headwater.hub.gate.pushes import find_promoted
 from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.names import check_ref
 from headwater.hub.repos import author_of
@@ -148,7 +151,18 @@ def _create_ref(
             pack, target = git.build_tag(
                 at.snap, at.commit, short, message, author_name=author.name, author_email=author.email, now=now
             )
-        git.publish(site, actor, at.repo.id, [RefMove(ref, None, target)], pack, epoch=at.snap.prune_epoch, now=now)
+        on_branch = site.part(ReachedCommits).is_on_branch(at.snap, at.commit)
+        judged = None if on_branch else Judged(promoted=find_promoted(site, at.repo.id, at.snap, at.commit))
+        git.publish(
+            site,
+            actor,
+            at.repo.id,
+            [RefMove(ref, None, target)],
+            pack,
+            epoch=at.snap.prune_epoch,
+            now=now,
+            judged=judged,
+        )
         return at.commit
 
 

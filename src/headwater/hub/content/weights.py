@@ -10,7 +10,7 @@ import orjson
 
 from headwater.accounts import Action
 from headwater.blobs import read_all
-from headwater.hub import files
+from headwater.hub import files, gate
 from headwater.hub.content.reading import open_revision
 from headwater.hub.errors import FileNotFound
 from headwater.hub.git import EntryKind
@@ -39,6 +39,7 @@ def read_safetensors_headers(
     Raises:
         FileNotFound: the index or a shard is not there.
         BadWeights: one of them cannot be read.
+        FileHeld: one of them is held back from this reader.
         As ``open_revision``; GateClosed too.
     """
     with open_revision(site, actor, kind, name, revision, action=Action.READ_FILES) as at:
@@ -48,6 +49,10 @@ def read_safetensors_headers(
             entry = at.snap.entry(at.commit, where)
             if entry is None or entry.kind is not EntryKind.FILE:
                 return None
+            with site.db.reading() as tx:
+                hold = gate.find_hold(tx, at.repo.id, entry.sha256 or entry.oid, where)
+                if hold is not None:
+                    gate.require_open(tx, actor, at.repo, hold)
             if entry.sha256 is None:
                 return at.snap.read_blob(entry.oid)[:limit_bytes]
             source = files.open_file(site, at.repo.id, entry.sha256, pull=None)

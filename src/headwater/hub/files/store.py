@@ -13,6 +13,7 @@ from headwater.accounts import Action
 from headwater.db import Tx, insert, prepared
 from headwater.hub import quotas
 from headwater.hub.access import from_row
+from headwater.hub.models import Repository
 from headwater.hub.tables.files import blob, file_right, upload_claim
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.xet import xet_file, xet_file_xorb, xorb
@@ -155,10 +156,20 @@ def find_readable_elsewhere(tx: Tx, actor: Actor, digests: Iterable[Sha256]) -> 
             .limit(_CANDIDATES)
         )
         for row in tx.execute(query):
-            if accounts.allows(tx, person, Action.READ_FILES, on=from_row(row).resource):
+            if _serves(tx, person, from_row(row), digest):
                 found.add(digest)
                 break
     return found
+
+
+def _serves(tx: Tx, person: Actor, repo: Repository, digest: Sha256) -> bool:
+    """Whether the person may read it there; what the gate holds back from them they cannot name elsewhere, either."""
+    from headwater.hub import gate
+
+    if not accounts.allows(tx, person, Action.READ_FILES, on=repo.resource):
+        return False
+    hold = gate.find_hold_of_bytes(tx, repo.id, digest)
+    return hold is None or gate.is_open(tx, person, repo, hold)
 
 
 def visible_repositories(tx: Tx, actor: Actor) -> ColumnElement[bool]:

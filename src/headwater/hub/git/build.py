@@ -81,7 +81,15 @@ def build_commit(
         )
         commit = CommitId(pack.add(objects.COMMIT, data).hex())
         return BuiltCommit(
-            commit, tree, pack.finish(), changed=True, pointers=edit.pointers, paths=edit.paths, data=data
+            commit,
+            tree,
+            pack.finish(),
+            changed=True,
+            pointers=edit.pointers,
+            paths=edit.paths,
+            data=data,
+            written=edit.written,
+            named=edit.named,
         )
 
 
@@ -144,6 +152,8 @@ class _Edit:
         self._pack = pack
         self.pointers: dict[GitOid, Pointer] = {}
         self.paths: dict[Sha256, str] = {}
+        self.written: list[tuple[str, GitOid, bytes | Path]] = []
+        self.named: list[tuple[str, Sha256]] = []
 
     def apply(self, operations: Iterable[Operation]) -> None:
         later: list[Operation] = []
@@ -158,7 +168,7 @@ class _Edit:
             match operation:
                 case AddFile(path, data, mode):
                     content = data if isinstance(data, bytes) else data.read_bytes()
-                    self._add(path, content, mode)
+                    self._add(path, content, mode, data)
                 case AddPointer(path, sha256, size_bytes, mode):
                     self._add(path, format_pointer(sha256, size_bytes), mode)
                 case CopyEntry(source_path, path, source_commit):
@@ -240,7 +250,8 @@ class _Edit:
             raise PathInTheWay(path, f"{path}/")
         folder.changes[name] = _Folder(oid.hex()) if mode == DIRECTORY_MODE else (mode, oid)
 
-    def _add(self, path: str, data: bytes, mode: int | None) -> None:
+    def _add(self, path: str, data: bytes, mode: int | None, kept: bytes | Path | None = None) -> None:
+        """``kept``: where the data is to be had afterwards, if not here."""
         check_path(path)
         *folders, name = split_path(path)
         folder = self._make_folder(path, folders)
@@ -255,6 +266,9 @@ class _Edit:
         if pointer is not None:
             self.pointers[GitOid(oid.hex())] = pointer
             self.paths[pointer.sha256] = path
+            self.named.append((path, pointer.sha256))
+        else:
+            self.written.append((path, GitOid(oid.hex()), data if kept is None else kept))
         folder.changes[name] = (mode, oid)
         if isinstance(present, tuple) and present[1] == oid:
             return
@@ -269,12 +283,16 @@ class _Edit:
         entry = self._snap.entry(commit, source_path)
         if entry is None:
             raise FileNotFound(source_path, commit)
-        if source_commit is not None:
-            files = self._snap.iter_files(commit, source_path) if entry.kind is EntryKind.DIRECTORY else [entry]
-            for file in files:
-                if file.sha256 is not None:
+        files = self._snap.iter_files(commit, source_path) if entry.kind is EntryKind.DIRECTORY else [entry]
+        for file in files:  # all of them get other names, which the gate asks about
+            name = path + file.path[len(source_path) :]
+            if file.sha256 is not None:
+                self.named.append((name, file.sha256))
+                if source_commit is not None:
                     self.pointers[file.oid] = Pointer(file.sha256, file.size_bytes)
-                    self.paths[file.sha256] = path + file.path[len(source_path) :]
+                    self.paths[file.sha256] = name
+            elif file.kind in (EntryKind.FILE, EntryKind.SYMLINK):
+                self.written.append((name, file.oid, self._snap.read_blob(file.oid)))
         self._set(path, entry.mode, bytes.fromhex(entry.oid))
 
     def _delete(self, operation: DeleteFile | DeleteFolder) -> None:

@@ -23,6 +23,7 @@ from headwater.accounts import Action
 from headwater.db import Tx
 from headwater.hub import access, events, quotas
 from headwater.hub.errors import RepositoryNotFound
+from headwater.hub.gate import store as gate_store
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.folders import pack_key
@@ -151,8 +152,11 @@ def prune_repository(site: Site, actor: Actor, repo_id: RepoId, *, now: datetime
         with site.part(GitStore).open(repo_id) as snap, tempfile.TemporaryDirectory(dir=site.blobs.tmp) as folder:
             built = _pack_objects(snap, Path(folder), ["--all"], "")
             unnamed = site.db.read(_find_unnamed, repo_id, built)
+            unheld = site.db.read(_find_unheld, repo_id, built, unnamed)
             with stored_pack(site, repo_id, built) as inline:
-                done = site.db.write(_prune, actor, repo_id, snap.version, built, inline, unnamed, now or utcnow())
+                done = site.db.write(
+                    _prune, actor, repo_id, snap.version, built, inline, unnamed, unheld, now or utcnow()
+                )
         if done:
             site.part(GitStore).evict()
             return 0 if built is None else built.n_objects
@@ -258,6 +262,15 @@ def _find_unnamed(tx: Tx, repo_id: RepoId, built: BuiltPack | None) -> list[Sha2
     return [sha256 for sha256, is_named in named.items() if not is_named]
 
 
+def _find_unheld(tx: Tx, repo_id: RepoId, built: BuiltPack | None, unnamed: Sequence[Sha256]) -> list[str]:
+    """Files that the gate holds back, and that are gone with this."""
+    held = gate_store.list_contents(tx, repo_id)
+    if not held:
+        return []
+    kept = set() if built is None else set(_iter_oids(built.idx))
+    return [content for content in held if content in unnamed or (len(content) == 40 and content not in kept)]
+
+
 def _iter_oids(idx: Path | bytes) -> Iterator[str]:
     """The objects of a pack, out of its index of version 2."""
     data = idx if isinstance(idx, bytes) else idx.read_bytes()
@@ -274,6 +287,7 @@ def _prune(
     built: BuiltPack | None,
     inline: tuple[bytes, bytes] | None,
     unnamed: Sequence[Sha256],
+    unheld: Sequence[str],
     now: datetime,
 ) -> bool:
     state = store.read_state(tx, repo_id)
@@ -285,12 +299,23 @@ def _prune(
         store.insert_pack(tx, repo_id, built.name, built.size_bytes, built.n_objects, inline, now)
     store.replace_packs(tx, repo_id, [row.id for row in state.packs if row.name != name], pruned=True, now=now)
     store.drop_unnamed(tx, repo_id, unnamed)
+    gate_store.drop_contents(tx, repo_id, unheld)
     quotas.recount_packs(tx, repo_id)
     forget_last_changed(tx, repo_id)
     queue.put(tx, events.BUILD_LAST_CHANGED, {"repo_id": repo_id}, unique=str(repo_id), now=now)
     repo = access.get_repository_by_id(tx, SYSTEM, repo_id, Action.READ)
     facts = {"epoch": repo.prune_epoch, "n_objects": 0 if built is None else built.n_objects}
-    ledger.record(tx, actor, "repository.pruned", repo.path, facts, private=repo.is_private, repo_id=repo_id, now=now)
+    ledger.record(
+        tx,
+        actor,
+        "repository.pruned",
+        repo.path,
+        facts,
+        private=repo.is_private,
+        repo_id=repo_id,
+        owner_id=repo.owner_id,
+        now=now,
+    )
     return True
 
 

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -22,7 +23,8 @@ import headwater
 from headwater import web
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access
+from headwater.hub import access, gate
+from headwater.hub.gate.door import accepts_suspicious
 from headwater.hub.git import bitmaps, lsrefs, pktline
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import BadPush
@@ -51,6 +53,7 @@ async def info_refs(request: Request) -> Response:
         repo = await _repository(request, push.get_pushable)
     elif service == "git-upload-pack":
         repo = await _repository(request, _get_readable)
+        await web.read_tx(request, gate.require_clone, repo, partial(accepts_suspicious, request))
     else:
         raise BadPush(
             "This server speaks git's smart protocol only; the address needs ?service=. Use git 1.6.6 or later."
@@ -73,6 +76,7 @@ async def upload_pack(request: Request) -> Response:
         if asked is not None:
             refs = await web.call(request, _list_refs, repo, asked)
             return Response(refs, headers=_NO_CACHE, media_type="application/x-git-upload-pack-result")
+    await web.read_tx(request, _require_fetch, repo, body, partial(accepts_suspicious, request))
     return await _run_fetch(request, repo, body, env)
 
 
@@ -105,6 +109,22 @@ _NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 
 def _get_readable(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName) -> Repository:
     return access.get_repository(tx, actor, kind, name, Action.READ_FILES)
+
+
+_WANT = re.compile(rb"want ([0-9a-fA-F]{40})")
+
+
+def _require_fetch(tx: Tx, actor: Actor, repo: Repository, body: bytes, accepts: gate.Accepts) -> None:
+    """What only pull requests hold comes to those alone who ask for more than the ends of branches and tags."""
+    from headwater.hub.git import store
+
+    if gate.holds_small(tx, repo.id):
+        refs = store.read_refs(tx, repo.id).items()
+        ends = {oid.encode() for ref, oid in refs if ref.startswith(("refs/heads/", "refs/tags/"))}
+        wanted = [oid.lower() for oid in _WANT.findall(body)]
+        # What git may read otherwise than we do counts as asking for more.
+        with_pulls = len(wanted) != body.count(b"want") or not ends.issuperset(wanted)
+        gate.require_clone(tx, actor, repo, accepts, with_pulls=with_pulls)
 
 
 def _asked(request: Request) -> tuple[RepoKind, RepoName]:

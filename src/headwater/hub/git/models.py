@@ -26,10 +26,16 @@ class EntryKind(StrEnum):
 
     @classmethod
     def of_mode(cls, mode: int) -> EntryKind:
-        return _KIND_BY_TYPE.get(mode & 0o170000, cls.FILE)
+        """As git reads it, to which what it does not know is a submodule: a thing without bytes."""
+        return _KIND_BY_TYPE.get(mode & 0o170000, cls.SUBMODULE)
 
 
-_KIND_BY_TYPE = {0o040000: EntryKind.DIRECTORY, 0o120000: EntryKind.SYMLINK, 0o160000: EntryKind.SUBMODULE}
+_KIND_BY_TYPE = {
+    0o100000: EntryKind.FILE,
+    0o040000: EntryKind.DIRECTORY,
+    0o120000: EntryKind.SYMLINK,
+    0o160000: EntryKind.SUBMODULE,
+}
 
 
 class TreeEntry(NamedTuple):
@@ -154,7 +160,7 @@ class BuiltCommit:
 
     ``pack`` is None when there is nothing new to store (``commit`` is then the parent itself).
     ``pointers`` maps the git blob of every LFS pointer that was written to what it says; ``paths`` maps each sha256 to
-    the path that names it.
+    the path that names it. ``written`` and ``named`` have all paths, also where two hold the same bytes.
     """
 
     commit: CommitId
@@ -164,6 +170,8 @@ class BuiltCommit:
     pointers: Mapping[GitOid, Pointer] = field(default_factory=dict)
     paths: Mapping[Sha256, str] = field(default_factory=dict)
     data: bytes = b""  # the commit object itself
+    written: Sequence[tuple[str, GitOid, bytes | Path]] = ()  # small files with their paths, for the gate
+    named: Sequence[tuple[str, Sha256]] = ()  # large ones
 
 
 class ChangeKind(StrEnum):

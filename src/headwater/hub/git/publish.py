@@ -20,6 +20,7 @@ from headwater.hub import quotas
 from headwater.hub.access import from_row
 from headwater.hub.errors import HeadMoved, RefExists, RepositoryNotFound
 from headwater.hub.events import MERGE_PACKS, SETTLE_S, RefMove, refs_moved
+from headwater.hub.gate import NOTHING, Judged, judge_commit, record_judged
 from headwater.hub.git import store
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import DefaultBranchStays, RefInTheWay, RepositoryPruned
@@ -79,12 +80,14 @@ def publish(
     paths: Mapping[Sha256, str] | None = None,
     pull: int = 0,
     frees: bool = False,
+    judged: Judged | None = None,
 ) -> Published:
     """Move refs, all or none, with the pack that brings what they need.
 
     ``epoch`` is ``snap.prune_epoch`` of the snapshot that everything was built on and checked against. ``pull`` is the
     pull request whose right to its large files this grants (0: the repository's own). ``pointers`` and ``paths`` are
     taken from ``built`` if it is a commit. ``frees``: the act is a step to use less, let through however full its payer is. ``also(tx)`` joins the transaction, before the ledger's entry; no I/O in it.
+    ``judged`` is what the gate found in the files this brings; of a commit that nobody has judged yet it is found here.
     The caller has asked for access; that the repository still exists is checked here.
 
     Raises:
@@ -93,7 +96,10 @@ def publish(
         RepositoryPruned: objects went since ``epoch``; build and check again.
         BlobNotStored: a pointer names bytes that this actor may not bring here.
         QuotaExceeded: the repository's owner (of a pull request: its author) has no room for what this brings.
+        FileRefused: a file of the commit lies about itself.
     """
+    if judged is None:
+        judged = judge_commit(site, actor, repo_id, built) if isinstance(built, BuiltCommit) else NOTHING
     pack = built.pack if isinstance(built, BuiltCommit) else built
     if isinstance(built, BuiltCommit):
         pointers, paths = built.pointers if pointers is None else pointers, built.paths if paths is None else paths
@@ -101,7 +107,9 @@ def publish(
         if move.old is None and move.new is not None:
             check_ref(move.ref)
     with stored_pack(site, repo_id, pack) as inline:
-        act = _Act(actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull, frees)
+        act = _Act(
+            actor, tuple(moves), pack, inline, epoch, now, also, pointers or {}, paths or {}, pull, frees, judged
+        )
         done = site.db.write(act.run_beside_others if act.is_plain else act.run, repo_id)
     if pack is not None and done.pack_id is not None and pack.objects is not None:
         changed = {move.ref: move.new for move in moves}
@@ -136,6 +144,7 @@ class _Act:
     paths: Mapping[Sha256, str]
     pull: int
     frees: bool
+    judged: Judged = NOTHING
 
     @property
     def is_plain(self) -> bool:
@@ -172,6 +181,8 @@ class _Act:
                 tx, repo.id, self.paths, actor=self.actor, now=self.now, pull=self.pull, sizes=sizes, bill=bill
             )
         bill.settle(tx, check=not self.frees)
+        if self.judged:
+            record_judged(tx, repo.id, self.judged, pull=self.pull, now=self.now)
         store.touch_repository(tx, repo.id, added_bytes=added, head_commit=head, now=self.now)
         if self.pack is not None and repo.version % MERGE_EVERY == MERGE_EVERY - 1:
             queue.put(tx, MERGE_PACKS, {"repo_id": repo.id}, unique=str(repo.id), delay_s=SETTLE_S, now=self.now)

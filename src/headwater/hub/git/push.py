@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headwater import accounts
@@ -11,6 +11,9 @@ from headwater.db import Tx
 from headwater.hub import access
 from headwater.hub.errors import HeadMoved, RefExists
 from headwater.hub.events import RefMove
+from headwater.hub.gate import NOTHING, Judged
+from headwater.hub.gate import store as gate_store
+from headwater.hub.gate.pushes import judge_push
 from headwater.hub.git import objects, store
 from headwater.hub.git.cache import GitStore
 from headwater.hub.git.errors import BadPush, DefaultBranchStays, RefInTheWay, RefNotTaken, RepositoryPruned
@@ -21,6 +24,7 @@ from headwater.hub.git.quarantine import (
     Arrived,
     check_connected,
     check_contents,
+    drop_strays,
     find_kinds,
     quarantine,
     receive_pack,
@@ -38,10 +42,11 @@ PRUNE_TRIES = 3
 
 @dataclass(frozen=True)
 class _Rights:
-    """``writes``: any branch and tag; ``pulls``: only those pull requests that this push names."""
+    """``writes``: any branch and tag; ``pulls``: only those pull requests that this push names, ``n_named`` of them in all."""
 
     writes: bool
     pulls: frozenset[int]
+    n_named: int
 
 
 def get_pushable(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName) -> Repository:
@@ -93,6 +98,7 @@ class _Push:
         self._asked = asked
         self._arrived = arrived
         self._refused: dict[str, str] = {}
+        self._judged: Judged | None = None
 
     def take(self, body: BodyReader) -> None:
         """Everything up to the moved refs.
@@ -143,13 +149,17 @@ class _Push:
     def _find_rights(self, tx: Tx) -> _Rights:
         pulls = {pull for c in self._asked.commands if (pull := _pull_of(c.ref)) is not None}
         mine = {n for n in pulls if _may_write_pull(tx, self._actor, self._repo, f"refs/pr/{n}")}
-        return _Rights(accounts.allows(tx, self._actor, Action.WRITE, on=self._repo.resource), frozenset(mine))
+        writes = accounts.allows(tx, self._actor, Action.WRITE, on=self._repo.resource)
+        return _Rights(writes, frozenset(mine), len(pulls))
 
     def _judge(self, command: Command, rights: _Rights, kinds: dict[str, tuple[int, int]]) -> None:
         pull = _pull_of(command.ref)
         if pull is not None:
             if pull not in rights.pulls:
                 raise RefNotTaken(f"only its author and the repository's writers push to pull request {pull}")
+            if rights.n_named > 1 and not rights.writes:
+                # What comes belongs to the one pull request that brings it, or to the repository, which is not theirs.
+                raise RefNotTaken("push to one pull request at a time")
             if command.old is None or command.new is None:
                 raise RefNotTaken("pull requests are opened and closed on their page, not by a push")
         elif not command.ref.startswith(("refs/heads/", "refs/tags/")):
@@ -182,7 +192,7 @@ class _Push:
     def _publish(self, snap: Snapshot) -> None:
         """Check against ``snap`` and move what can be moved; a ref that somebody else moved first is left out."""
         while commands := [c for c in self._asked.commands if c.ref not in self._refused]:
-            pointers, paths, pull = self._check(snap, commands)
+            pointers, paths, pull, judged = self._check(snap, commands)
             moves = [RefMove(c.ref, _commit(c.old), _commit(c.new)) for c in commands]
             into_pulls = any(_pull_of(move.ref) is not None for move in moves)
             try:
@@ -198,6 +208,7 @@ class _Push:
                     pointers=pointers,
                     paths=paths,
                     pull=pull,
+                    judged=judged,
                 )
             except (HeadMoved, RefExists, RefInTheWay) as exc:
                 self._refused[exc.ref] = exc.message
@@ -205,11 +216,14 @@ class _Push:
             else:
                 return
 
-    def _check(self, snap: Snapshot, commands: list[Command]) -> tuple[dict[GitOid, Pointer], dict[Sha256, str], int]:
-        """Connectivity and contents; returns pointers, the path of each large file, and whose right that becomes."""
+    def _check(
+        self, snap: Snapshot, commands: list[Command]
+    ) -> tuple[dict[GitOid, Pointer], dict[Sha256, str], int, Judged]:
+        """Connectivity and contents; returns pointers, the path of each large file, whose right that becomes, and what the gate says."""
         news = [c.new for c in commands if c.new is not None]
         if not news:
-            return {}, {}, 0
+            self._arrived.pack = None  # deletions reach nothing that came
+            return {}, {}, 0, NOTHING
         pulls = [_pull_of(c.ref) for c in commands if c.new is not None]
         is_pull = len(set(pulls)) == 1 and pulls[0] is not None
         has_pulls = any(_pull_of(ref) is not None for ref in snap.refs)
@@ -218,11 +232,20 @@ class _Push:
         known = ["--branches", "--tags"] if widens else ["--all"]
         found = check_connected(snap, self._arrived, news, known, all_paths=widens)
         check_contents(self._arrived, found)
+        drop_strays(snap, self._arrived)
         pointers = dict(self._arrived.pointers)
         if widens:
             pointers |= self._site.db.read(store.find_pointers, found.keys() - pointers.keys())
         paths = {pointer.sha256: found.get(oid, "") for oid, pointer in pointers.items()}
-        return pointers, paths, (pulls[0] or 0) if is_pull else 0
+        if self._judged is None:
+            every = partial(check_connected, snap, self._arrived, news, known, all_paths=True)
+            self._judged = judge_push(self._site, self._actor, self._repo.id, snap, self._arrived, every)
+        judged = self._judged
+        if widens:
+            came = {*found, *(pointer.sha256 for pointer in pointers.values())}
+            promoted = self._site.db.read(gate_store.list_pull_contents, self._repo.id) & came
+            judged = replace(judged, promoted=tuple(promoted))
+        return pointers, paths, (pulls[0] or 0) if is_pull else 0, judged
 
 
 def _commit(oid: str | None) -> CommitId | None:

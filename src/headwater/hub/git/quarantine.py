@@ -27,19 +27,30 @@ from headwater.kernel import GitOid
 
 MAX_FILE_BYTES = 10_000_000
 WINDOW_BYTES = 1 << 20
+REPACK_TIMEOUT_S = 3600
+_NO_FILES = frozenset({b"40000", b"160000"})
+_MODES = _NO_FILES | {b"100644", b"100755", b"100664", b"120000"}
 
 ReadInto = Callable[[memoryview], int]
 
 
 @dataclass
 class Arrived:
-    """``pack`` is None when nothing new came. ``n_objects`` counts what git completed the pack with, too."""
+    """``pack`` is None when nothing new came. ``n_objects`` counts what git completed the pack with, too.
+
+    ``oids``: all that is in the pack; ``unreached``: what of it the last walk did not come by. ``named``: (name, id) of every file in
+    every tree that came; ``blobs``: those ids whose bytes came with it.
+    """
 
     folder: Path
     pack: BuiltPack | None
+    oids: list[str] = field(default_factory=list)
+    unreached: set[str] = field(default_factory=set)
     pointers: dict[GitOid, Pointer] = field(default_factory=dict)
     large: dict[GitOid, int] = field(default_factory=dict)
     bad_names: dict[str, str] = field(default_factory=dict)
+    named: set[tuple[bytes, bytes]] = field(default_factory=set)
+    blobs: set[str] = field(default_factory=set)
 
     def env(self, snap: Snapshot) -> dict[str, str]:
         return {
@@ -78,9 +89,9 @@ def receive_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: Read
         return
     path = arrived.folder / "objects" / "pack" / f"pack-{name}"
     data, idx = path.with_suffix(".pack"), path.with_suffix(".idx")
-    oids = _read_index(idx)
-    _inspect(arrived, oids)
-    arrived.pack = BuiltPack(name, len(oids), data.stat().st_size, idx, data, is_lent=True)
+    arrived.oids = _read_index(idx)
+    _inspect(arrived, arrived.oids)
+    arrived.pack = BuiltPack(name, len(arrived.oids), data.stat().st_size, idx, data, is_lent=True)
 
 
 def _index_pack(snap: Snapshot, arrived: Arrived, first: bytes, read_into: ReadInto, max_bytes: int) -> str:
@@ -146,6 +157,7 @@ def _inspect(arrived: Arrived, oids: Iterable[str]) -> None:
     for oid in oids:
         kind, size = odb.read_header(oid)
         if kind == objects.BLOB:
+            arrived.blobs.add(oid)
             if size > MAX_FILE_BYTES:
                 arrived.large[GitOid(oid)] = size
             elif MIN_POINTER_BYTES <= size <= MAX_POINTER_BYTES:
@@ -153,10 +165,30 @@ def _inspect(arrived: Arrived, oids: Iterable[str]) -> None:
                 if pointer is not None:
                     arrived.pointers[GitOid(oid)] = pointer
         elif kind == objects.TREE:
-            names = {name for _, name, _ in objects.iter_tree(odb.read(oid)[1])} - seen
+            entries = _entries(oid, odb.read(oid)[1])
+            arrived.named.update([(name, found) for mode, name, found in entries if mode not in _NO_FILES])
+            names = {name for _, name, _ in entries} - seen
             seen |= names
             for name in names:
                 _judge_name(arrived, name)
+
+
+def _entries(oid: str, raw: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """A tree's entries, every byte of it accounted for: what one reader takes for a file and another does not goes round the gate.
+
+    Raises:
+        BadPush: a mode is none of those that git writes.
+    """
+    entries = objects.split_tree(raw)
+    if sum(len(mode) + len(name) + 22 for mode, name, _ in entries) != len(raw):
+        raise BadPush(f"Tree {oid} has an entry whose mode git does not write. Nothing was stored.")
+    for mode, name, _ in entries:
+        if mode not in _MODES:
+            raise BadPush(
+                f"{name.decode(errors='replace')!r} in tree {oid} has the mode {mode.decode()}, which is none that git writes. "
+                "Nothing was stored."
+            )
+    return entries
 
 
 def _judge_name(arrived: Arrived, name: bytes) -> None:
@@ -202,6 +234,7 @@ def check_connected(
         BadPath: a path is too long, or not allowed.
     """
     paths: dict[GitOid, str] = {}
+    unreached = set(arrived.oids)
     with tempfile.TemporaryFile() as heads, tempfile.TemporaryFile() as errors:
         heads.write("".join(f"{oid}\n" for oid in news).encode())
         heads.seek(0)
@@ -217,6 +250,7 @@ def check_connected(
             try:
                 for line in child.stdout or ():
                     oid, path = GitOid(line[:40].decode()), line[41:-1]
+                    unreached.discard(oid)
                     if path:
                         _check_whole_path(arrived, path)
                         if all_paths or oid in arrived.pointers or oid in arrived.large:
@@ -228,7 +262,37 @@ def check_connected(
             errors.seek(0)
             why = _explain(errors.read(4000).decode(errors="replace"))
             raise BadPush(f"Objects are missing, here and in the push: {why} Push from a complete clone.")
+    arrived.unreached = unreached
     return paths
+
+
+def drop_strays(snap: Snapshot, arrived: Arrived) -> None:
+    """Make the pack anew without what no accepted ref of the push reaches; to be asked after ``check_connected``.
+
+    Git gives any object of a store to whoever knows its id, and the gate judges files by the trees that name them: bytes without
+    a name would be had by everybody, judged by nobody. What was here before (bases that git completed the pack with) may stay.
+    """
+    strays = {oid for oid in arrived.unreached if not snap.has_object(oid)}
+    if not strays:
+        return
+    kept = [oid for oid in arrived.oids if oid not in strays]
+    arrived.oids, arrived.pack = kept, None
+    for found in (arrived.pointers, arrived.named, arrived.blobs):
+        found.clear()
+    if not kept:
+        return
+    _inspect(arrived, kept)
+    folder = Path(tempfile.mkdtemp(prefix="kept-", dir=arrived.folder))
+    out = snap.run_git(
+        *("pack-objects", "--quiet", "--delta-base-offset", "--window=0", "--threads=1"),
+        str(folder / "pack"),
+        stdin="".join(f"{oid}\n" for oid in kept).encode(),
+        timeout_s=REPACK_TIMEOUT_S,
+        env=arrived.env(snap),
+    )
+    name = out.decode().strip()
+    data, idx = folder / f"pack-{name}.pack", folder / f"pack-{name}.idx"
+    arrived.pack = BuiltPack(name, len(kept), data.stat().st_size, idx, data, is_lent=True)
 
 
 def _check_whole_path(arrived: Arrived, path: bytes) -> None:

@@ -259,15 +259,16 @@ class Snapshot:
 
     def make_entry(self, path: str, mode: int, oid: bytes) -> TreeEntry:
         """An entry with its sizes looked up; pointers are read."""
-        if mode in _NO_SIZE:
-            return TreeEntry(path, _KINDS[mode], GitOid(oid.hex()), 0, None, None, mode)
+        kind = _KINDS.get(mode) or EntryKind.of_mode(mode)
+        if mode in _NO_SIZE or kind is EntryKind.SUBMODULE:
+            return TreeEntry(path, kind, GitOid(oid.hex()), 0, None, None, mode)
         text = oid.hex()
         size = self._objects.header(text)[1]
         if MIN_POINTER_BYTES <= size <= MAX_POINTER_BYTES:
             pointer = parse_pointer(self._objects.read(text)[1])
             if pointer is not None:
                 return TreeEntry(path, EntryKind.FILE, GitOid(text), pointer.size_bytes, pointer.sha256, size, mode)
-        return TreeEntry(path, _KINDS.get(mode, EntryKind.FILE), GitOid(text), size, None, None, mode)
+        return TreeEntry(path, kind, GitOid(text), size, None, None, mode)
 
     def list_tree(
         self,

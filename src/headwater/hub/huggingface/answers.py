@@ -25,6 +25,8 @@ def entry_json(entry: Entry, *, expand: bool) -> dict[str, Any]:
         shown["lfs"] = {"oid": line.sha256, "size": line.size_bytes, "pointerSize": line.pointer_size}
         if entry.xet_hash is not None:
             shown["xetHash"] = entry.xet_hash
+    if entry.security is not None:
+        shown["securityFileStatus"] = entry.security.to_json()
     if expand and entry.last_commit is not None:
         last = entry.last_commit
         shown["lastCommit"] = {"id": last.oid, "title": last.title, "date": to_iso(last.committed_at)}

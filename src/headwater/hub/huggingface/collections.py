@@ -209,5 +209,5 @@ ROUTES = [
     Route("POST", f"{SLUG}/items", add_item, Access.WRITE, "hf"),
     Route("PATCH", f"{SLUG}/items/{{item}}", update_item, Access.WRITE, "hf"),
     Route("DELETE", f"{SLUG}/items/{{item}}", delete_item, Access.WRITE, "hf"),
-    Route("POST", f"{SLUG}/resource-group", refuse_resource_group, Access.WRITE, "hf"),
+    Route("POST", f"{SLUG}/resource-group", refuse_resource_group, Access.PUBLIC, "hf"),
 ]

@@ -24,6 +24,7 @@ from headwater.hub.content.reading import (
     list_tree,
     list_tree_lines,
 )
+from headwater.hub.gate.door import accepts_suspicious
 from headwater.hub.git import TreeEntry
 from headwater.hub.huggingface.answers import as_json, commit_json, entry_json, lines_json
 from headwater.hub.huggingface.asking import API, asked, count, flag, json_body, parse_flag, renamed
@@ -125,7 +126,10 @@ async def resolve(request: Request) -> Response:
     kind, name = asked(request)
     values = request.path_params
     is_head = request.method == "HEAD"
-    found = await web.call(request, find_file, kind, name, values["rev"], values["path"], with_bytes=not is_head)
+    accepts = functools.partial(accepts_suspicious, request)
+    found = await web.call(
+        request, find_file, kind, name, values["rev"], values["path"], with_bytes=not is_head, accepts=accepts
+    )
     return _answer(request, found)
 
 
@@ -136,7 +140,10 @@ def resolve_at_once(request: Request, tx: Tx) -> Response | None:
     is_head = request.method == "HEAD"
     site = web.site_of(request)
     actor = web.actor_of(request)
-    found = find_file_at_once(site, tx, actor, kind, name, values["rev"], values["path"], with_bytes=not is_head)
+    accepts = functools.partial(accepts_suspicious, request)
+    found = find_file_at_once(
+        site, tx, actor, kind, name, values["rev"], values["path"], with_bytes=not is_head, accepts=accepts
+    )
     if found is None:
         return None
     if not is_head or request.scope["query_string"] or not _CONDITIONS.isdisjoint(asked_names(request.scope)):
@@ -163,7 +170,7 @@ def _file_answer(request: Request, found: FoundFile) -> web.SourceResponse:
         values["path"],
         found.entry,
         found.xet_hash,
-        is_public=not found.repo.is_private and not found.repo.gated,
+        is_public=not found.repo.is_private and not found.repo.gated and found.hold is None,
         is_on_branch=found.is_on_branch,
         is_saved=_wants_saving(request),
     )

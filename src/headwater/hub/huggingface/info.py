@@ -14,6 +14,7 @@ from headwater.hub import access, cards, files
 from headwater.hub.cards import Card
 from headwater.hub.content.errors import BadParameter
 from headwater.hub.content.known import KnownFacts
+from headwater.hub.gate import repository_security
 from headwater.hub.git import GitStore, Snapshot
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.kernel import Actor, CommitId, Sha256, to_iso
@@ -220,7 +221,7 @@ class _Facts:
             case "usedStorage":
                 return self._used_storage()
             case "securityRepoStatus":
-                return {"scansDone": False, "filesWithIssues": []}
+                return self._site.db.read(repository_security, self._repo.id).to_json()
         return self._of_card().get(word)
 
     def remember(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from headwater import web
+from headwater.hub.gate.door import accepts_suspicious
 from headwater.hub.huggingface import errors as hf_errors
 from headwater.hub.lfs import service
 from headwater.hub.lfs.errors import BadLfsRequest, LocksNotServed
@@ -35,7 +37,8 @@ async def batch(request: Request) -> Response:
     if body.get("hash_algo", "sha256") != "sha256":
         raise BadLfsRequest("only sha256 is known as `hash_algo`")
     if operation == "download":
-        answer = await web.call(request, service.plan_download, kind, name, wanted, now=utcnow())
+        accepts = partial(accepts_suspicious, request)
+        answer = await web.call(request, service.plan_download, kind, name, wanted, now=utcnow(), accepts=accepts)
     elif operation == "upload":
         transfers = tuple(t for t in body.get("transfers") or ["basic"] if isinstance(t, str))
         answer = await web.call(request, service.plan_upload, kind, name, wanted, transfers=transfers, now=utcnow())

@@ -20,7 +20,7 @@ from headwater import accounts
 from headwater.accounts import Action
 from headwater.blobs import ByteSource, DigestMismatch, SizeMismatch, StorageFull, blob_key
 from headwater.db import Held, Tx
-from headwater.hub import access, files, quotas, signing
+from headwater.hub import access, files, gate, quotas, signing
 from headwater.hub.files import placing
 from headwater.hub.files import store as files_store
 from headwater.hub.grants import RepoGrant, require_grant
@@ -267,9 +267,18 @@ class _Links:
 
 
 def plan_download(
-    site: Site, actor: Actor, kind: RepoKind, name: RepoName, wanted: list[Wanted], *, now: datetime
+    site: Site,
+    actor: Actor,
+    kind: RepoKind,
+    name: RepoName,
+    wanted: list[Wanted],
+    *,
+    now: datetime,
+    accepts: gate.Accepts = gate.accepts_nothing,
 ) -> Batch:
     """Links to the objects that this repository may read; of all others the same is said: not here.
+
+    What is held back from this reader gets a refusal of its own instead of a link.
 
     Raises:
         RepositoryNotFound, GateClosed: as for any act on the repository.
@@ -281,15 +290,23 @@ def plan_download(
         valid = [Sha256(w.oid) for w in wanted if _is_digest(w.oid)]
         readable = files_store.find_rights(tx, found.id, valid).keys()
         stored = {d: b for d, b in files_store.find_blobs(tx, readable).items() if b.is_stored}
+        holds = gate.find_holds_of_bytes(tx, found.id, stored)
+        writes = bool(holds) and accounts.allows(tx, actor, Action.WRITE, on=found.resource)
+        shut = {d: hold for d, hold in holds.items() if not gate.is_open(tx, actor, found, hold, accepts)}
+    word = "writer" if writes else "accepts" if holds else ""
     for one in wanted:
         blob = stored.get(Sha256(one.oid))
         if blob is None:
             answers.append(Answered(one, {}, "Object does not exist on the server"))
             continue
+        if one.oid in shut:
+            answers.append(Answered(one, {}, gate.FileHeld(shut[one.oid]).message, 403))
+            continue
         href = files.direct_link(site.blobs, blob, expires_s=int(DOWNLOAD_LIFETIME.total_seconds()))
         files.note_read(site, blob, takes_bytes=False)
         if href is None:
-            text = signing.sign(site.secret, DOWNLOAD, [found.id, one.oid], expires_at=expires_at)
+            facts = [found.id, one.oid, word if one.oid in holds else ""]
+            text = signing.sign(site.secret, DOWNLOAD, facts, expires_at=expires_at)
             href = f"{site.base_url}/lfs/objects/{text}"
         else:
             watch.count_redirect(blob.size_bytes)
@@ -302,8 +319,14 @@ def open_object(site: Site, link: str) -> tuple[ByteSource, Sha256]:
 
     Raises:
         BadSignature, LargeFileNotFound
+        FileHeld: it is held back since the link was made, or worse by now than its bearer said they would take.
     """
-    repo_id, oid = signing.verify(site.secret, DOWNLOAD, link)
+    repo_id, oid, *words = signing.verify(site.secret, DOWNLOAD, link)
+    with site.db.reading() as tx:
+        hold = gate.find_hold_of_bytes(tx, RepoId(repo_id), Sha256(oid))
+    word = words[0] if words else ""
+    if hold is not None and word != "writer" and not (word == "accepts" and hold.status is gate.Status.SUSPICIOUS):
+        raise gate.FileHeld(hold)
     return files.open_file(site, RepoId(repo_id), Sha256(oid), pull=None), Sha256(oid)
 
 

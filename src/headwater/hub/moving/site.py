@@ -21,25 +21,17 @@ from headwater import accounts
 from headwater.blobs import BlobStore
 from headwater.blobs.store import blob_key
 from headwater.db import Database, Held, Tx, metadata
-from headwater.db.copying import (
-    Change,
-    PostgresqlSide,
-    Row,
-    Shape,
-    Side,
-    SqliteSide,
-    catch_up,
-    copy_table,
-    differences,
-)
-from headwater.db.moving import FREEZE_S, SiteMoved, find_move
+from headwater.db.comparing import Change, catch_up, copy_table, differences
+from headwater.db.copying import PostgresqlSide, Row, Shape, Side, SqliteSide
+from headwater.db.moving import BEHIND, FREEZE_S, SiteBehind, SiteMoved, find_move
 from headwater.hub import uploads
 from headwater.hub.backup import names
-from headwater.hub.backup.making import COLLECTOR_LOCKS
 from headwater.hub.moving.errors import MoveFailed, MoveIncomplete, MoveTaken, NothingToMove, SiteRuns
 from headwater.hub.moving.objects import ObjectCopier
+from headwater.hub.placing import COLLECTOR_LOCKS
 from headwater.hub.tables.files import blob
 from headwater.kernel import Sha256
+from headwater.ledger.notes import SignerKey
 
 FEW = 500  # changed rows that the last pass may bring
 CATCHING_UP = 6
@@ -59,6 +51,7 @@ class Place:
     blobs_at: str
     secret: bytes | None  # signs links and sessions; None where a setting has it
     has_own_secret: bool = False  # it is such a setting
+    log_key: bytes | None = None  # signs the log
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ def abort(source: Place) -> bool:
         SiteMoved: the move has ended.
     """
     move = source.db.read(find_move)
-    if move is None:
+    if move is None or move.state == BEHIND:
         return False
     if move.state == "moved":
         raise SiteMoved(f" to {move.target}")
@@ -140,7 +133,7 @@ class _Mover:
         self.moves_objects = source.blobs_at != target.blobs_at
         self.tables = declared_tables()
         self.shapes = [Shape(table) for table in self.tables]
-        self.changes: dict[str, Change] = {"site_identity": self._identity_there}
+        self.changes: dict[str, Change] = {"site_identity": self._identity_there, "log_identity": self._log_there}
         if self.moves_objects:  # parts of browser uploads stay behind
             at = next(shape for shape in self.shapes if shape.name == "upload_session").columns.index
             self.changes["upload_session"] = lambda row: uploads.sent_again(row, at("sha256"), at("size_bytes"))
@@ -157,6 +150,8 @@ class _Mover:
         if not self.moves_rows and not self.moves_objects:
             raise NothingToMove("Both places are the same.")
         before = self.source.db.read(find_move)
+        if before is not None and before.state == BEHIND:
+            raise SiteBehind(before.target)
         if before is not None and before.state in ("arriving", "restoring"):
             raise NothingToMove(f"{self.source.database} holds a site that has not arrived there in full.")
         if before is not None and before.state == "moved":
@@ -302,6 +297,15 @@ class _Mover:
         one, site_id, _ = row
         keeps = self.target.db.dialect == "postgresql" and self.source.secret is not None
         return (one, site_id, self.source.secret.hex() if keeps and self.source.secret else None)
+
+    def _log_there(self, row: Row) -> Row:
+        """Likewise the key of the log; former ones sign nothing any more."""
+        generation, origin, public, _, created_at = row
+        key = self.source.log_key
+        keeps = (
+            self.target.db.dialect == "postgresql" and key is not None and SignerKey(origin, key).public.hex() == public
+        )
+        return (generation, origin, public, key.hex() if keeps and key is not None else None, created_at)
 
     # ---- the last pass
 

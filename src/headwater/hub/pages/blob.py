@@ -13,14 +13,16 @@ from starlette.responses import Response
 
 from headwater import accounts, web
 from headwater.blobs import ByteSource, read_all
-from headwater.hub import preview
+from headwater.hub import gate, preview
 from headwater.hub.content import reading
+from headwater.hub.converting import is_convertible
 from headwater.hub.git import CommitInfo, GitStore
 from headwater.hub.pages import addresses
 from headwater.hub.pages.doors import leads_on
 from headwater.hub.pages.files import Crumb, RefChoice, crumbs, ref_choice
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.pages.repository import link_base, one_step_down, render_text
+from headwater.hub.pages.safety import Panel, panel_of
 from headwater.hub.preview import Tensor
 from headwater.kernel import Actor, HeadwaterError
 from headwater.web import Site, shell
@@ -62,6 +64,9 @@ class BlobPage:
     other_view: str | None
     may_edit: bool
     may_delete: bool
+    safety: Panel | None = None  # None where there is nothing to say
+    status: str = "safe"
+    may_convert: bool = False
 
 
 def load(site: Site, actor: Actor, request: Request) -> BlobPage:
@@ -71,14 +76,25 @@ def load(site: Site, actor: Actor, request: Request) -> BlobPage:
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "files")
     repo = head.repo
-    found = reading.find_file(site, actor, kind, name, revision, path)
+    is_shut = False
+    try:
+        found = reading.find_file(site, actor, kind, name, revision, path)
+    except gate.FileHeld as held:  # everything but its bytes
+        found, is_shut = held.found, True
+    pair = found.etag, path
+    security = site.db.read(gate.find_security, repo.id, [pair])[pair]
     folder, _, leaf = path.rpartition("/")
     with site.part(GitStore).open(repo.id) as snap:
         last = snap.last_changed(found.commit, folder, names=[leaf]).get(leaf)
         refs = ref_choice(site, repo, snap, revision, found.commit, "blob", path)
     resolve = addresses.at(repo, "resolve", revision, path)
     asked = request.query_params.get("view", "")
-    view, shown, other = _show(found.source, path, asked, link_base(repo, revision, folder))
+    view, shown, other = "held", None, None
+    if not is_shut:
+        view, shown, other = _show(found.source, path, asked, link_base(repo, revision, folder))
+    panel = None
+    if is_shut or (security.status is not gate.Status.SAFE and security.verdict is not None):
+        panel = panel_of(repo, security, is_shut=is_shut, resolve_href=resolve)
     is_branch = refs.kind == "branch"
     is_text = found.entry.sha256 is None and found.entry.size_bytes <= EDIT_LIMIT_BYTES
     return BlobPage(
@@ -101,8 +117,17 @@ def load(site: Site, actor: Actor, request: Request) -> BlobPage:
         view=view,
         shown=shown,
         other_view=other,
-        may_edit=head.may_discuss and is_branch and is_text and view != "binary",
+        may_edit=head.may_discuss and is_branch and is_text and view not in ("binary", "held"),
         may_delete=head.may_discuss and is_branch,
+        safety=panel,
+        status=security.status.value,
+        may_convert=(
+            head.may_write
+            and is_branch
+            and revision == repo.default_branch
+            and found.entry.sha256 is not None
+            and is_convertible(path)
+        ),
     )
 
 

@@ -219,5 +219,11 @@ ROUTES = [
     Route("GET", "/collections/new", show_new, Access.SELF),
     Route("POST", "/collections/new", create, Access.SELF),
     Route("GET", "/collections/{ns}/{slug}", show_one, Access.READ),
-    Route("POST", "/collections/{ns}/{slug}", change, Access.WRITE),
+    Route(
+        "POST",
+        "/collections/{ns}/{slug}",
+        change,
+        Access.WRITE,
+        acts=("update", "add", "note", "up", "down", "remove", "delete"),
+    ),
 ]

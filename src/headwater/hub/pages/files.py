@@ -10,9 +10,11 @@ from starlette.requests import Request
 
 from headwater import accounts
 from headwater.accounts import Action
+from headwater.hub import gate
 from headwater.hub.content import reading
 from headwater.hub.content.reached import ReachedCommits
 from headwater.hub.content.reading import Entry
+from headwater.hub.gate import Status
 from headwater.hub.git import CommitInfo, EntryKind, GitStore, Snapshot
 from headwater.hub.models import Repository
 from headwater.hub.pages import addresses
@@ -55,6 +57,7 @@ class Row:
     download_href: str | None
     last: CommitInfo | None
     last_href: str
+    status: str = ""  # of the gate, where it is not safe
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ def load(site: Site, actor: Actor, request: Request) -> TreePage:
         )
         commit = snap.commit_info(page.commit)
         refs = ref_choice(site, repo, snap, revision, page.commit, "tree", path)
-        readme = _readme(snap, repo, revision, page.entries, path) if path and may_read_files else Markup("")
+        readme = Markup("")
+        if path and may_read_files:
+            readme = _readme(site, snap, repo, revision, page.entries, path)
     rows = [_row(repo, revision, entry) for entry in page.entries]
     rows.sort(key=lambda row: row.kind is not EntryKind.DIRECTORY)
     next_href = None
@@ -122,6 +127,7 @@ def load(site: Site, actor: Actor, request: Request) -> TreePage:
 def _row(repo: Repository, revision: str, found: Entry) -> Row:
     entry = found.entry
     is_file = entry.kind in (EntryKind.FILE, EntryKind.SYMLINK)
+    security = found.security
     view = "tree" if entry.kind is EntryKind.DIRECTORY else "blob"
     resolve = addresses.with_query(addresses.at(repo, "resolve", revision, entry.path), download="true")
     return Row(
@@ -133,14 +139,19 @@ def _row(repo: Repository, revision: str, found: Entry) -> Row:
         download_href=resolve if is_file else None,
         last=found.last_commit,
         last_href=addresses.at(repo, "commit", found.last_commit.oid) if found.last_commit else "",
+        status="" if security is None or security.status is Status.SAFE else security.status.value,
     )
 
 
-def _readme(snap: Snapshot, repo: Repository, revision: str, entries: Sequence[Entry], folder: str) -> Markup:
+def _readme(
+    site: Site, snap: Snapshot, repo: Repository, revision: str, entries: Sequence[Entry], folder: str
+) -> Markup:
     for found in entries:
         entry = found.entry
         if entry.name.lower() != "readme.md" or entry.is_pointer or entry.size_bytes > README_LIMIT_BYTES:
             continue
+        if site.db.read(gate.find_hold, repo.id, entry.oid, entry.path) is not None:
+            break  # its own page says why
         text = snap.read_blob(entry.oid, limit_bytes=README_LIMIT_BYTES).decode("utf-8", "replace")
         return render_text(text, link_base(repo, revision, folder))
     return Markup("")

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from headwater import accounts, ledger
 from headwater.accounts import Action
 from headwater.db import Tx
-from headwater.hub import access, cards
+from headwater.hub import access, cards, gate
 from headwater.hub.cards import Card
 from headwater.hub.community import Status, likes
 from headwater.hub.community.store import discussions as discussion_store
 from headwater.hub.models import RepoKind, RepoName, Repository
-from headwater.hub.pages import addresses
+from headwater.hub.pages import addresses, marks
 from headwater.kernel import Actor, HeadwaterError, Kind
 
 SHOWN_TAGS = 24
@@ -32,10 +32,15 @@ class Tag:
 class Strip:
     """The five facts. None stands for "not known", which is what a page then says, in grey."""
 
+    openness: marks.Grade | None
+    openness_href: str
     licence: str | None
     licence_href: str
     n_files: int | None
     files_href: str
+    n_held: int
+    is_judged: bool
+    made_by: marks.Made | None
     made_from: tuple[str, ...]
     made_href: str
     n_entries: int
@@ -73,6 +78,10 @@ class Head:
     def section(self) -> str:
         return self.repo.kind.plural
 
+    @property
+    def more_tabs(self) -> list[marks.MoreTab]:
+        return [tab for tab in marks.MORE_TABS if self.repo.kind in tab.kinds]
+
     def at(self, view: str, revision: str, path: str = "") -> str:
         return addresses.at(self.repo, view, revision, path)
 
@@ -105,19 +114,27 @@ def find_head(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, tab: str, ac
     card = cards.find_card(tx, repo.id)
     tags = tuple(_tags(repo, card))
     data = card.data if card is not None else {}
+    safety = gate.repository_security(tx, repo.id)
+    n_held = sum(not each.is_released for each in safety.held)
     n_files = card.n_files if card is not None and card.commit == repo.head_commit else None
+    made_by = marks.made_by(tx, actor, repo)
     return Head(
         repo=repo,
         tab=tab,
         tags=tags[:SHOWN_TAGS],
         n_more_tags=max(0, len(tags) - SHOWN_TAGS),
         strip=Strip(
+            openness=marks.grades_of(tx, [repo.id]).get(repo.id),
+            openness_href=addresses.of(repo, "openness"),
             licence=licence_of(data),
             licence_href=addresses.at(repo, "blob", repo.default_branch, "README.md"),
             n_files=n_files,
-            files_href=addresses.at(repo, "tree", repo.default_branch),
+            files_href=addresses.of(repo, "safety") if n_held else addresses.at(repo, "tree", repo.default_branch),
+            n_held=n_held,
+            is_judged=safety.is_done,
+            made_by=made_by,
             made_from=tuple(_texts(data.get("base_model")) + _texts(data.get("datasets")))[:3],
-            made_href=addresses.at(repo, "commits", repo.default_branch),
+            made_href=made_by.href if made_by else addresses.at(repo, "commits", repo.default_branch),
             n_entries=ledger.count_entries(tx, repo_id=repo.id),
             record_href=addresses.of(repo, "record"),
         ),

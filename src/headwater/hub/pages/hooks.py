@@ -155,5 +155,5 @@ ROUTES = [
     Route("GET", AT, show_list, Access.SELF),
     Route("POST", AT, create, Access.SELF),
     Route("GET", f"{AT}/{{id}}", show_one, Access.SELF),
-    Route("POST", f"{AT}/{{id}}", change, Access.SELF),
+    Route("POST", f"{AT}/{{id}}", change, Access.SELF, acts=("update", "enable", "disable", "again", "delete")),
 ]

@@ -15,7 +15,7 @@ from headwater.accounts import Account
 from headwater.db import Tx
 from headwater.hub import search
 from headwater.hub.models import RepoKind
-from headwater.hub.pages import addresses
+from headwater.hub.pages import addresses, marks
 from headwater.hub.pages.head import licence_of
 from headwater.hub.search import Count, FacetValue, Listed, Query, Sort
 from headwater.kernel import Actor
@@ -51,6 +51,7 @@ class Row:
     is_private: bool
     is_gated: bool
     kind: RepoKind
+    grade: marks.Grade | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def load(tx: Tx, actor: Actor, kind: RepoKind, wanted: Wanted) -> ListPage:
         text=wanted.text,
         author=wanted.author,
         total=total,
-        rows=[row_of(listed) for listed in page.items],
+        rows=rows_of(tx, page.items),
         groups=groups,
         on=_on(wanted),
         sorts=_sorts(wanted, query),
@@ -209,7 +210,13 @@ def _elsewhere(tx: Tx, actor: Actor, wanted: Wanted) -> list[tuple[RepoKind, Cou
     return found
 
 
-def row_of(listed: Listed) -> Row:
+def rows_of(tx: Tx, found: Sequence[Listed]) -> list[Row]:
+    """Lines of a list with their grades, which are asked for all at once."""
+    grades = marks.grades_of(tx, [listed.repo.id for listed in found])
+    return [row_of(listed, grades.get(listed.repo.id)) for listed in found]
+
+
+def row_of(listed: Listed, grade: marks.Grade | None = None) -> Row:
     """What one line of a list shows of a repository."""
     repo, card = listed.repo, listed.card
     task = card.pipeline_tag if card is not None else None
@@ -228,6 +235,7 @@ def row_of(listed: Listed) -> Row:
         is_private=repo.is_private,
         is_gated=bool(repo.gated),
         kind=repo.kind,
+        grade=grade,
     )
 
 

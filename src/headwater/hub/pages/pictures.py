@@ -94,6 +94,7 @@ async def read_form(request: Request) -> TalkForm:
     )
     try:
         shell.check_csrf(request, sent["csrf"])
+        shell.check_act(request, sent["act"])
     except HeadwaterError:
         sent.discard()
         raise

@@ -193,5 +193,5 @@ ROUTES = [
     Route("GET", OWN, show_own, Access.SELF),
     Route("GET", USE, show_use, Access.SITE_ADMIN),
     Route("GET", LIMITS, show_limits, Access.SITE_ADMIN),
-    Route("POST", LIMITS, change_limits, Access.SITE_ADMIN),
+    Route("POST", LIMITS, change_limits, Access.SITE_ADMIN, acts=("default", "one")),
 ]

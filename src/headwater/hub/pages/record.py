@@ -14,6 +14,7 @@ from headwater import ledger
 from headwater.hub.pages import addresses
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.kernel import Actor
+from headwater.ledger.sequencer import indexes_of
 from headwater.web import Site
 
 PER_PAGE = 50
@@ -29,6 +30,7 @@ class RecordRow:
     facts: Sequence[tuple[str, str, str]]  # name, value, address or ""
     is_private: bool
     at: datetime
+    proof_href: str  # "" where the log has it not yet
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def load(site: Site, actor: Actor, request: Request) -> RecordPage:
     with site.db.reading() as tx:
         head = find_head(tx, actor, kind, name, "record")
         page = ledger.list_entries(tx, repo_id=head.repo.id, cursor=request.query_params.get("cursor"), limit=PER_PAGE)
+        places = indexes_of(tx, [entry.id for entry in page.items])
     next_href = None
     if page.cursor is not None:
         next_href = addresses.with_query(addresses.of(head.repo, "record"), cursor=page.cursor)
@@ -55,6 +58,7 @@ def load(site: Site, actor: Actor, request: Request) -> RecordPage:
             facts=_facts(head, entry.names.get("facts")),
             is_private=entry.is_private,
             at=entry.created_at,
+            proof_href=f"/log/entries/{places[entry.id]}" if entry.id in places else "",
         )
         for entry in page.items
     ]

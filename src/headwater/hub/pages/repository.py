@@ -12,8 +12,9 @@ from starlette.requests import Request
 
 from headwater.hub import cards
 from headwater.hub.cards import Card
+from headwater.hub.gate.chat import TemplateChange, find_change
 from headwater.hub.models import RepoKind, Repository
-from headwater.hub.pages import addresses, store
+from headwater.hub.pages import addresses, marks, store
 from headwater.hub.pages.head import Head, find_head, name_of
 from headwater.hub.search.store import downloads_of_all_time
 from headwater.kernel import Actor
@@ -68,6 +69,8 @@ class RepositoryPage:
     clone: str
     is_empty: bool
     is_indexed: bool
+    template: TemplateChange | None
+    sections: tuple[tuple[str, object], ...] = ()
 
 
 def load(site: Site, actor: Actor, request: Request) -> RepositoryPage:
@@ -77,6 +80,7 @@ def load(site: Site, actor: Actor, request: Request) -> RepositoryPage:
         head = find_head(tx, actor, kind, name, "card")
         gguf = cards.find_files(tx, head.repo.id, ".gguf", limit=1) if _has_tag(head.card, "gguf") else []
         downloads_all = downloads_of_all_time(tx, [head.repo.id]).get(head.repo.id, 0)
+        sections = marks.sections_of(tx, actor, head.repo)
     repo = head.repo
     is_indexed = head.card is not None and head.card.commit == repo.head_commit
     card = head.card if is_indexed and head.card is not None else cards.card_at(site, repo, repo.head_commit)
@@ -97,6 +101,8 @@ def load(site: Site, actor: Actor, request: Request) -> RepositoryPage:
         clone=f"git clone {site.base_url}/{repo.path}",
         is_empty=is_indexed and head.n_files is not None and head.n_files <= 1 and not text.strip(),
         is_indexed=is_indexed,
+        template=find_change(site, actor, repo, bases) if bases else None,
+        sections=sections,
     )
 
 

@@ -108,7 +108,7 @@ def _change(tx: Tx, actor: Actor, request: Request, act: str, form: shell.Form) 
     if act == "delete":
         if form["confirm"].strip() != str(name):
             raise NotConfirmed(str(name))
-        return repos.delete_repository(tx, actor, kind, name, now=now)
+        return repos.delete_repository(tx, actor, kind, name, reason=form["reason"], now=now)
     raise shell.PageNotFound
 
 

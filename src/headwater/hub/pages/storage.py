@@ -105,5 +105,5 @@ async def change(request: Request) -> Response:
 
 ROUTES = [
     Route("GET", ADDRESS, show, Access.SITE_ADMIN),
-    Route("POST", ADDRESS, change, Access.SITE_ADMIN),
+    Route("POST", ADDRESS, change, Access.SITE_ADMIN, acts=("run", "confirm", "retry")),
 ]

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from headwater import web
 from headwater.accounts import Account, Action
 from headwater.db import Tx
+from headwater.hub import access
 from headwater.hub.community import discussions, pulls
 from headwater.hub.community.errors import DiscussionNotFound
 from headwater.hub.community.models import Discussion, DiscussionFilter, Event, EventKind, Status
@@ -320,6 +321,7 @@ async def act(request: Request) -> Response:
     try:
         await pictures.keep_pictures(request, form)
         if doing == "preview":
+            await web.read_tx(request, access.get_repository, *name_of(request), Action.DISCUSS)
             page = await web.call(request, load_talk, request, "talk", form["text"], with_preview=True)
             return shell.render(request, "hub/discussion.html", replace(page, editing=form["comment"]))
         anchor = await _do(request, doing, form)
@@ -442,8 +444,14 @@ def routes(at: str) -> list[Route]:
     return [
         Route("GET", f"{at}/discussions", show_list, Access.READ),
         Route("GET", f"{at}/discussions/new", show_new, Access.CONTRIBUTE),
-        Route("POST", f"{at}/discussions/new", open_new, Access.CONTRIBUTE),
+        Route("POST", f"{at}/discussions/new", open_new, Access.CONTRIBUTE, acts=("", "preview")),
         Route("GET", f"{at}/discussions/{{num}}", show_talk, Access.READ),
-        Route("POST", f"{at}/discussions/{{num}}", act, Access.CONTRIBUTE),
+        Route(
+            "POST",
+            f"{at}/discussions/{{num}}",
+            act,
+            Access.CONTRIBUTE,
+            acts=("comment", "edit", "hide", "rename", "open", "closed", "merge", "preview"),
+        ),
         Route("GET", f"{at}/discussions/{{num}}/files", show_files, Access.READ),
     ]

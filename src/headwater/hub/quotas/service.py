@@ -72,7 +72,7 @@ def set_limits(tx: Tx, actor: Actor, name: str, limits: Limits, *, now: datetime
     accounts.require(tx, actor, Action.MANAGE_SITE, on=None)
     account = accounts.get_account(tx, name)
     store.put_limits(tx, account.id, limits)
-    ledger.record(tx, actor, "quota.set", account.name, limits.to_facts(), private=True, now=now)
+    ledger.record(tx, actor, "quota.set", account.name, limits.to_facts(), private=True, owner_id=account.id, now=now)
     return store.find_quota(tx, account.id)
 
 

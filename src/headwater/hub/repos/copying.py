@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +49,15 @@ def duplicate_repository(
         RepositoryNotFound, GateClosed, NotAllowed: the source's files are not the actor's to read, or the target's
             namespace not theirs to create in.
         NameTaken, NameLeadsOn, BadName: as for ``create_repository``.
+        CloneHeld: the source holds files back from the actor.
     """
+    from headwater.hub import gate
     from headwater.hub.git import GitStore, publish
 
     now = now or utcnow()
     private = is_private
     source = site.db.read(access.get_repository, actor, kind, source_name, Action.READ_FILES)
+    site.db.read(gate.require_copy, actor, source)
     if private is None:
         private = source.is_private
     if source.is_private and not private:
@@ -73,6 +77,7 @@ def duplicate_repository(
                 epoch=target_repo.prune_epoch,
                 now=now,
                 paths=paths,
+                also=partial(_hold_alike, actor, source, target_repo, {*packed.oids, *paths}, now),
             )
         except BaseException:
             site.db.write(delete_repository, actor, kind, target_repo.name, now=now)
@@ -115,6 +120,23 @@ def _large_files(tx: Tx, oids: Sequence[GitOid]) -> dict[Sha256, str]:
     return {pointer.sha256: "" for pointer in find_pointers(tx, oids).values()}
 
 
+def _hold_alike(
+    actor: Actor, source: Repository, target: Repository, contents: set[str], now: datetime, tx: Tx
+) -> None:
+    """What the source holds back of these, its copy does, too; asked where it counts, for files may be held since they were packed.
+
+    Raises:
+        CloneHeld
+    """
+    from headwater.hub import gate
+    from headwater.hub.gate import store
+
+    gate.require_copy(tx, actor, source)
+    held = {key: path for key, path in store.copy_holds(tx, source.id).items() if key[0] in contents}
+    store.hold(tx, target.id, held, pull=0, now=now)
+    store.copy_due(tx, source.id, target.id)
+
+
 def _insert(
     tx: Tx, site: Site, actor: Actor, source: Repository, target: RepoName, *, is_private: bool, now: datetime
 ) -> Repository:
@@ -125,9 +147,10 @@ def _insert(
         actor,
         "repository.duplicated",
         repo.path,
-        {"repo_id": repo.id, "from": source.id},
+        {"repo_id": repo.id, "from": source.id, "private": is_private},
         private=is_private or source.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )
     return repo

@@ -25,6 +25,8 @@ from headwater.kernel import AccountId, Actor, Page, decode_number, encode_curso
 from headwater.web import Site
 
 FIRST_MESSAGE = "initial commit"
+LONGEST_REASON = 500
+REFS_IN_ONE_ENTRY = 200
 SDKS = ("static", "gradio", "docker", "streamlit")
 
 
@@ -89,6 +91,7 @@ def create_repository(
             {"repo_id": repo.id, "kind": kind.value, "private": is_private},
             private=is_private,
             repo_id=repo.id,
+            owner_id=repo.owner_id,
             now=now,
         )
         return published.repo
@@ -130,13 +133,19 @@ def insert_repository(
     return repo
 
 
-def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, now: datetime) -> Repository:
+def delete_repository(
+    tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, reason: str = "", now: datetime
+) -> Repository:
     """Delete a repository: nothing of it can be read from now on. Its names stay with their namespace.
 
+    Args:
+        reason: stands in the log, which nobody can change any more, as its tombstone.
+
     Raises:
-        RepositoryNotFound, NotSignedIn, NotAllowed.
+        RepositoryNotFound, NotSignedIn, NotAllowed, ProofNeeded.
     """
     repo = access.get_repository(tx, actor, kind, name, Action.ADMIN)
+    accounts.require_fresh(tx, actor, now=now)
     quotas.close_repository(tx, repo.id)
     store.delete_repository(tx, repo.id, now)
     search.refresh(tx, repo.id)
@@ -147,9 +156,10 @@ def delete_repository(tx: Tx, actor: Actor, kind: RepoKind, name: RepoName, *, n
         actor,
         "repository.deleted",
         repo.path,
-        {"repo_id": repo.id},
+        {"repo_id": repo.id, "reason": reason.strip()[:LONGEST_REASON] or "none given"},
         private=repo.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )
     return repo
@@ -165,9 +175,11 @@ def move_repository(
         BadName: the new name cannot be used.
         TargetTaken: the new name is not free.
         QuotaExceeded, TooManyRepositories: the new owner has no room for it.
+        ProofNeeded: in a browser whose person has not shown for a while who they are.
     """
     check_name(target.name)
     repo = access.get_repository(tx, actor, kind, source, Action.ADMIN)
+    accounts.require_fresh(tx, actor, now=now)
     owner = _require_namespace(tx, actor, target)
     target = RepoName(owner.name, target.name)
     held = store.find_name(tx, kind, target)
@@ -190,8 +202,21 @@ def move_repository(
         {"repo_id": repo.id, "to": f"{kind.url_prefix}{target}"},
         private=repo.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )
+    if owner.id != repo.owner_id:
+        ledger.record(
+            tx,
+            actor,
+            "repository.received",
+            f"{kind.url_prefix}{target}",
+            {"repo_id": repo.id, "from": repo.path},
+            private=repo.is_private,
+            repo_id=repo.id,
+            owner_id=owner.id,
+            now=now,
+        )
     return access.get_repository_by_id(tx, actor, repo.id, Action.READ)
 
 
@@ -229,6 +254,8 @@ def change_settings(
     queue.put(tx, events.INDEX_REPOSITORY, {"repo_id": repo.id}, unique=str(repo.id), now=now)
     after = access.get_repository_by_id(tx, actor, repo.id, Action.READ)
     community.queue_webhooks(tx, after, scope="repo.config", action="update", facts={}, now=now)
+    if "is_private" in changed:
+        _tell_visibility(tx, actor, after, now)
     ledger.record(
         tx,
         actor,
@@ -237,9 +264,26 @@ def change_settings(
         changed,
         private=repo.is_private or settings.is_private is True,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )
     return after
+
+
+def _tell_visibility(tx: Tx, actor: Actor, repo: Repository, now: datetime) -> None:
+    """For those who follow the log: that what they saw is hidden now, or where the refs lead that they begin to see."""
+    from headwater.hub.git import store as git_store
+
+    given: dict[str, Any] = {"repo_id": repo.id, "owner_id": repo.owner_id, "now": now}
+    if repo.is_private:
+        facts: dict[str, Any] = {"repo_id": repo.id, "reason": "its owners have made it private"}
+        ledger.record(tx, actor, "repository.hidden", repo.path, facts, **given)
+        return
+    refs = sorted(git_store.read_state(tx, repo.id).refs.items())
+    for start in range(0, max(1, len(refs)), REFS_IN_ONE_ENTRY):
+        part = dict(refs[start : start + REFS_IN_ONE_ENTRY])
+        facts = {"repo_id": repo.id, "refs": part, "is_first": start == 0}
+        ledger.record(tx, actor, "refs.shown", repo.path, facts, **given)
 
 
 def set_disabled(
@@ -263,6 +307,7 @@ def set_disabled(
         {"repo_id": repo.id},
         private=repo.is_private,
         repo_id=repo.id,
+        owner_id=repo.owner_id,
         now=now,
     )
     return access.get_repository_by_id(tx, actor, repo.id, Action.READ)

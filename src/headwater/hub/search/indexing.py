@@ -10,13 +10,14 @@ from sqlalchemy import bindparam, delete, select, update
 from headwater.db import Tx, insert, prepared
 from headwater.hub.access import from_row
 from headwater.hub.cards.store import find_card
+from headwater.hub.events import repository_changed
 from headwater.hub.models import RepoKind
 from headwater.hub.search.documents import Body, body_of, document_of, facets_of, filters_of
 from headwater.hub.search.facets import facet_of
 from headwater.hub.search.ranks import rank_of
 from headwater.hub.tables.repositories import repository
 from headwater.hub.tables.search import repository_tag, search_document, search_entry, tag_total
-from headwater.kernel import RepoId
+from headwater.kernel import RepoId, utcnow
 
 # Every commit asks these: built once, for building costs more than running.
 _ROW = prepared(select(repository).where(repository.c.id == bindparam("repo")))
@@ -29,6 +30,7 @@ def refresh(tx: Tx, repo_id: RepoId, *, body: Body | None = None) -> None:
     """Bring the search index to what the tables say now; safe to repeat. Call it in the write that creates, renames, hides,
     gates or deletes a repository, or changes its card. ``body`` is the new card's; None keeps the one that is indexed.
     """
+    repository_changed(tx, repo_id, utcnow())
     row = tx.execute(_ROW, {"repo": repo_id}).first()
     entry = tx.execute(_ENTRY, {"repo": repo_id}).first()
     had = {found[0] for found in tx.execute(_TAGS, {"repo": repo_id})}

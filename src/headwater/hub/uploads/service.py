@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.accounts import Action
+from headwater.accounts import Action, NotAllowed, NotSignedIn
 from headwater.blobs import Extent, feed
 from headwater.db import Tx
 from headwater.hub import access, files, quotas
+from headwater.hub.errors import RepositoryNotFound
 from headwater.hub.models import RepoKind, RepoName, Repository
 from headwater.hub.names import check_path
 from headwater.hub.uploads import store
@@ -34,7 +35,7 @@ from headwater.hub.uploads.errors import (
 from headwater.hub.uploads.forms import SentFile
 from headwater.hub.uploads.parts import parts_of
 from headwater.hub.uploads.store import Upload
-from headwater.kernel import Actor, Sha256, utcnow
+from headwater.kernel import AccountId, Actor, Sha256, utcnow
 
 if TYPE_CHECKING:
     from headwater.web.bodies import BodyReader
@@ -184,7 +185,7 @@ def list_open(site: Site, actor: Actor, repo: Repository, *, limit: int = 200) -
 
 def get_progress(site: Site, actor: Actor, upload_id: str) -> Progress:
     """Raises: UploadNotFound."""
-    return _progress(site, _get(site, actor, upload_id))
+    return _progress(site, _get(site, actor, upload_id, Action.READ))
 
 
 def append(site: Site, actor: Actor, upload_id: str, offset: int, reader: BodyReader) -> Progress:
@@ -192,9 +193,10 @@ def append(site: Site, actor: Actor, upload_id: str, offset: int, reader: BodyRe
 
     Raises:
         UploadNotFound, OffsetDiffers, UploadBusy, PartTooLong, StorageFull: nothing of this part was taken.
+        NotAllowed: they began it, but this token may not, or they may no longer.
         BodyTruncated, BodyTooSlow: what came before that is kept; ask how far it is.
     """
-    upload = _get(site, actor, upload_id)
+    upload = _get(site, actor, upload_id, Action.DISCUSS)
     if upload.sha256 is not None:
         if offset != upload.size_bytes:
             raise OffsetDiffers(upload.size_bytes, offset)
@@ -234,12 +236,32 @@ def _hash(path: Path | None) -> tuple[Sha256, int]:
 
 
 def give_up(site: Site, actor: Actor, ids: Sequence[str]) -> int:
-    """Forget uploads and their bytes; returns how many there were."""
+    """Forget uploads and their bytes; returns how many there were.
+
+    Raises:
+        NotSignedIn.
+    """
     if actor.account_id is None:
-        return 0
-    found = site.db.read(store.find_uploads, actor.account_id, list(ids))
+        raise NotSignedIn
+    found = site.db.read(_find_own, actor, actor.account_id, list(ids))
     forget(site, found)
     return len(found)
+
+
+def _find_own(tx: Tx, actor: Actor, account_id: AccountId, ids: list[str]) -> dict[str, Upload]:
+    """Those that the account began and that this credential of it may change."""
+    found = store.find_uploads(tx, account_id, ids)
+    return {key: upload for key, upload in found.items() if _may_change(tx, actor, upload)}
+
+
+def _may_change(tx: Tx, actor: Actor, upload: Upload) -> bool:
+    try:
+        access.get_repository_by_id(tx, actor, upload.repo_id, Action.DISCUSS)
+    except RepositoryNotFound:
+        return True  # nothing is left that could be changed, but for what it takes on disk
+    except NotAllowed:
+        return False
+    return True
 
 
 def get_complete(site: Site, actor: Actor, repo: Repository, ids: Sequence[str]) -> list[Upload]:
@@ -302,12 +324,21 @@ def sent_again(row: tuple[Any, ...], sha256: int, size_bytes: int) -> tuple[Any,
     return (*row[:sha256], None, *row[sha256 + 1 :])
 
 
-def _get(site: Site, actor: Actor, upload_id: str) -> Upload:
+def _get(site: Site, actor: Actor, upload_id: str, action: Action) -> Upload:
     if actor.account_id is None:
         raise UploadNotFound
-    found = site.db.read(store.find_uploads, actor.account_id, [upload_id]).get(upload_id)
+    return site.db.read(_get_own, actor, actor.account_id, upload_id, action)
+
+
+def _get_own(tx: Tx, actor: Actor, account_id: AccountId, upload_id: str, action: Action) -> Upload:
+    found = store.find_uploads(tx, account_id, [upload_id]).get(upload_id)
     if found is None:
         raise UploadNotFound
+    # Asked again for each part: the token at hand may be another than the one it was begun with.
+    try:
+        access.get_repository_by_id(tx, actor, found.repo_id, action)
+    except RepositoryNotFound as exc:
+        raise UploadNotFound from exc
     return found
 
 

@@ -188,6 +188,7 @@ def check_shard(site: Site, grant: CasGrant, data: bytes) -> CheckedShard:
     Raises:
         BadShard: it is no shard, or disagrees with what is stored, or names what its sender may not read.
     """
+    site.db.read(_require_still, grant)  # before a word about the bytes: whoever lost the right hears nothing else
     files = parse_shard(data)
     names = {term.xorb for file in files for term in file.terms}
     with site.db.reading() as tx:

@@ -13,7 +13,7 @@ from headwater import accounts
 from headwater.accounts import Action
 from headwater.blobs import BlobStore, ByteSource
 from headwater.db import Tx
-from headwater.hub import access, quotas, signing
+from headwater.hub import access, gate, quotas, signing
 from headwater.hub.files.service import has_right
 from headwater.hub.files.terms import FRAMED_FROM, Term, payload_key
 from headwater.hub.grants import require_grant
@@ -120,12 +120,16 @@ def reconstruct(
     Raises:
         XetFileNotFound: absent, or not through the grant's repository.
         RangePastEnd: the range begins past the end.
+        FileHeld: it is held back from all but those who may write to the repository.
     """
     with site.db.reading() as tx:
-        require_grant(tx, replace(grant, action=Action.READ_FILES))
+        repo = require_grant(tx, replace(grant, action=Action.READ_FILES))
         known = store.find_file(tx, xet_hash)
         if known is None or not has_right(tx, grant.repo_id, known[0], pull=None):
             raise XetFileNotFound
+        hold = gate.find_hold_of_bytes(tx, grant.repo_id, known[0])
+        if hold is not None:  # who wants a suspicious one all the same asks for it plainly, where that can be said
+            gate.require_open(tx, grant.actor, repo, hold)
         terms = store.find_terms(tx, xet_hash)
         xorbs = store.find_xorbs(tx, {term.xorb for term in terms})
     offset = 0

@@ -16,6 +16,7 @@ from headwater.db import Tx
 from headwater.hub import quotas
 from headwater.hub.community.models import Discussion, DiscussionFilter, DiscussionPage, Edit, Event, EventKind, Status
 from headwater.hub.community.store.people import Readable
+from headwater.hub.gate.store import promote as promote_holds
 from headwater.hub.tables.community import comment_edit, discussion, discussion_event
 from headwater.hub.tables.files import file_right
 from headwater.hub.tables.repositories import ref, repository
@@ -239,6 +240,7 @@ def promote_rights(tx: Tx, repo_id: RepoId, num: int) -> None:
     """
     owned = select(file_right.c.sha256).where(file_right.c.repo_id == repo_id, file_right.c.pull == 0)
     of_pull = and_(file_right.c.repo_id == repo_id, file_right.c.pull == num)
+    promote_holds(tx, repo_id, num)
     with quotas.rights_changing(tx, repo_id, merged=num):
         tx.execute(update(file_right).where(of_pull, file_right.c.sha256.not_in(owned)).values(pull=0))
         tx.execute(
