@@ -1,0 +1,1 @@
+"""What may happen to runs, one function an act."""

@@ -1,0 +1,1 @@
+"""Programs of runs for tests: real ones, small."""
