@@ -1,0 +1,50 @@
+"""Training: recipes that make a model out of a model and a dataset, and recipes that write a model in another form.
+
+Runs of the kinds ``train`` and ``convert``; their programs, and all that they import, lie in ``training.program``, which the
+server never loads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headwater.web import Site
+
+__all__ = ["install"]
+
+TRAIN_NEEDS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+CONVERT_NEEDS = ("torch", "transformers", "accelerate", "gguf", "torchao", "convert_hf_to_gguf")
+
+
+def install(site: Site) -> None:
+    """Register both kinds of run."""
+    from headwater import compute
+    from headwater.training import checking, pages
+
+    compute.register(
+        compute.Kind(
+            name="train",
+            model="headwater.training.recipe:TrainRecipe",
+            program="headwater.training.program.train",
+            extra="train",
+            needs=TRAIN_NEEDS,
+            check=checking.check_train,
+            panel="training/train.html",
+            panel_data=pages.trained_of,
+            labels={"en": "Training", "zh-CN": "训练"},
+        )
+    )
+    compute.register(
+        compute.Kind(
+            name="convert",
+            model="headwater.training.recipe:ConvertRecipe",
+            program="headwater.training.program.convert",
+            extra="train",
+            needs=CONVERT_NEEDS,
+            check=checking.check_convert,
+            panel="training/convert.html",
+            panel_data=pages.converted_of,
+            labels={"en": "Conversion", "zh-CN": "转换"},
+        )
+    )
