@@ -1,0 +1,1 @@
+"""The OpenAI-compatible API: keys, limits, counting, and the engines' answers as they come."""
