@@ -5,7 +5,7 @@ DATA ?= data
 PYTEST_ARGS ?= -n 2
 PATHS := src tests tools bench
 
-.PHONY: up down status test test-growth check format docs constraints bench bench-growth scale help
+.PHONY: up down status tour test test-growth faults fuzz check format docs constraints bench bench-growth scale help
 
 up: ## install, and start the platform in the background on http://127.0.0.1:7860 (PORT=, HOST=, DATA= to differ)
 	@tools/setup.sh up
@@ -19,17 +19,33 @@ down: ## stop it
 status: ## whether it runs, and how it is
 	@$(BIN)/headwater status --data $(DATA)
 
+tour: ## with all extras and llama.cpp (minutes, the first time): the whole chain on the running site (TEXT=DIR for texts of your own)
+	@TEXT="$(TEXT)" tools/setup.sh tour
+	$(BIN)/headwater engine install llama.cpp
+	$(BIN)/headwater tour --data $(DATA) $(if $(TEXT),--text "$(TEXT)")
+
 test: ## install what the tests need, and run all of them
 	@tools/setup.sh test
 	$(BIN)/pytest $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-growth
 
 # Stores and protocols once more, on what sites of several hosts are kept in (tests/growth.py).
-GROWTH_TESTS := $(addprefix tests/,ground accounts cards collector community files git huggingface lfs review rules search xet)
+GROWTH_TESTS := $(addprefix tests/,ground accounts cards checking collector community files git huggingface lfs review rules search xet \
+  compute/test_queue.py compute/test_runs.py)
 
 test-growth: ## the tests of stores and protocols, on PostgreSQL instead of SQLite
 	@tools/setup.sh test
 	HEADWATER_TEST_ON=growth $(BIN)/pytest $(PYTEST_ARGS) -m "not browser and not models" $(GROWTH_TESTS)
+
+FAULTS ?= 1000
+faults: ## kill the server FAULTS times (1,000) and tamper with a site as often; about an hour, prints what was lost
+	@tools/setup.sh test
+	FAULTS=$(FAULTS) $(BIN)/pytest -p no:cacheprovider tests/faults
+
+FUZZ_S ?= 60
+fuzz: ## strangers' bytes at every parser, each for FUZZ_S seconds
+	@tools/setup.sh test
+	FUZZ_S=$(FUZZ_S) $(BIN)/pytest -p no:cacheprovider -n 2 tests/fuzz
 
 check: ## format, lint, types, import order, generated documents
 	@tools/setup.sh test

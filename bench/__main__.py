@@ -11,8 +11,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from bench import (
+    corpora_bench,
+    evaluation_bench,
+    log_bench,
+    openness_bench,
+    repositories,
+    requests_bench,
+    runs_bench,
+    scanning_bench,
+    search_bench,
+    serving_bench,
+    training_bench,
+    transfer,
+)
 from bench import harness as h
-from bench import repositories, requests_bench, search_bench, transfer
 
 TARGET = Path(__file__).parent.parent / "docs/performance.md"
 MARK = "<!-- measured: written by python -m bench -->"
@@ -37,6 +50,14 @@ def main() -> int:
         partial(repositories.run, report, n_files=10_000 if quick else 100_000, rounds=rounds),
         partial(requests_bench.run, report, rounds=rounds, count=1000 if quick else requests_bench.PER_ROUND),
         partial(search_bench.run, report, n_repositories=10_000 if quick else 100_000),
+        partial(log_bench.run, report, n_entries=100_000),
+        partial(openness_bench.run, report),
+        partial(corpora_bench.run, report),
+        partial(scanning_bench.run, report, n_entries=400_000 if quick else 4_000_000),
+        partial(serving_bench.run, report, rounds=rounds),
+        partial(training_bench.run, report, rounds=rounds),
+        partial(evaluation_bench.run, report, rounds=rounds),
+        partial(runs_bench.run, report, rounds=rounds),
     ]
     for part in parts:
         part()

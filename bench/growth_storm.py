@@ -35,7 +35,7 @@ def push(site: h.Headwater, folder: Path, size_bytes: int) -> int:
     model = folder / "model"
     model.mkdir()
     for n in range(N_SHARDS):
-        h.random_file(model / f"model-{n:05}.safetensors", shard)
+        h.random_weights(model / f"model-{n:05}.safetensors", shard)
     code = (
         "from huggingface_hub import HfApi; api = HfApi()\n"
         f"api.create_repo({REPO!r}); api.upload_folder(repo_id={REPO!r}, folder_path={str(model)!r})"

@@ -119,6 +119,10 @@ def cli(*args: str, data: Path, stdin: str | None = None) -> str:
     return done.stdout
 
 
+# One account asks here as fast as it can, which a limit would end.
+NO_LIMITS = {f"HEADWATER_RATE_{what}": "0" for what in ("API", "FILES", "PAGES")}
+
+
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[Headwater]:
     """Start a site, or what an earlier start left of it, with these flags of ``headwater up``; end it afterwards."""
@@ -127,6 +131,7 @@ def serving(folder: Path, *options: str) -> Iterator[Headwater]:
         [sys.executable, "-m", "headwater", "up", "--data", str(data), "--port", "0", *options],
         stdout=(folder / "headwater.log").open("ab"),
         stderr=subprocess.STDOUT,
+        env={**os.environ, **NO_LIMITS},
     )
     try:
         facts: dict[str, Any] = {}
@@ -283,6 +288,16 @@ def random_file(path: Path, size_bytes: int) -> Path:
             n = min(left, 16 << 20)
             out.write(os.urandom(n))
             left -= n
+    return path
+
+
+def random_weights(path: Path, size_bytes: int) -> Path:
+    """The same as a safetensors file of one tensor, in all of ``size_bytes``: what only has the name is refused."""
+    count = size_bytes - 8 - 128
+    head = f'{{"x":{{"dtype":"U8","shape":[{count}],"data_offsets":[0,{count}]}}}}'.encode().ljust(128)
+    random_file(path, size_bytes)
+    with path.open("r+b") as out:
+        out.write(len(head).to_bytes(8, "little") + head)
     return path
 
 

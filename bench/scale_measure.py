@@ -142,7 +142,7 @@ def server(data: Path, env: dict[str, str]) -> Iterator[tuple[str, int]]:
             [sys.executable, "-m", "headwater", "up", "--data", str(data), "--port", "0"],
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **env},
+            env={**os.environ, **h.NO_LIMITS, **env},
         )
     try:
         deadline = time.monotonic() + 60

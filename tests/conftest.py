@@ -41,9 +41,19 @@ PASSWORD = "seven calm herons drink"
 
 
 class LiveApp:
-    """A running server. ``options`` are flags of ``headwater up`` (``workers=1``); ``env`` holds settings."""
+    """A running server. ``options`` are flags of ``headwater up`` (``workers=1``); ``env`` holds settings.
 
-    def __init__(self, data: Path, *, env: dict[str, str] | None = None, options: dict[str, Any] | None = None) -> None:
+    ``module`` is started instead of ``headwater``: one of the tests that adds to it and then is the same.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        env: dict[str, str] | None = None,
+        options: dict[str, Any] | None = None,
+        module: str = "headwater",
+    ) -> None:
         self.data = data
         self.log_path = data.with_name(f"{data.name}.log")
         self._tokens: dict[tuple[str, str], str] = {}
@@ -52,7 +62,7 @@ class LiveApp:
             growth.write_settings(data)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "headwater", "up", f"--data={data}", *flags],
+                [sys.executable, "-m", module, "up", f"--data={data}", *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -79,7 +89,7 @@ class LiveApp:
     def log_lines(self, event: str) -> list[dict[str, Any]]:
         """What was logged under this event so far."""
         found = []
-        for line in self.log().splitlines():
+        for line in self.log().split("\n"):  # not at what else Unicode calls the end of a line
             if line.startswith("{"):
                 entry = orjson.loads(line)
                 if entry.get("event") == event:
@@ -184,6 +194,18 @@ class LiveApp:
             self.process.wait()
             raise
 
+    def end_runs(self, *, timeout_s: float = 30.0) -> None:
+        """End what runs have started and the server has left: it does not end with it."""
+        deadline = time.monotonic() + timeout_s
+        for path in (self.data / "runs").glob("*/attempt-*/started.json"):
+            pid = orjson.loads(path.read_bytes())["pid"]
+            with contextlib.suppress(OSError):
+                if b"supervisor.py" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    continue  # it has ended, and its number is another's
+                os.kill(pid, signal.SIGTERM)
+                while not (path.parent / "exit.json").exists() and time.monotonic() < deadline:
+                    time.sleep(0.02)
+
     def check_clean(self) -> None:
         """Nothing answered 500, no answer broke off for a reason of ours, and no process died."""
         broken = [
@@ -220,6 +242,7 @@ def live_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
         yield app
     finally:
         app.stop()
+        app.end_runs()
     app.check_clean()
 
 
@@ -238,6 +261,7 @@ def new_app(tmp_path: Path) -> Iterator[Callable[..., LiveApp]]:
     yield make
     for app in made:
         app.stop()
+        app.end_runs()
     for app in made:
         app.check_clean()
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import insert
 
+from headwater.accounts import ensure_identity
 from headwater.accounts.tables import account
-from headwater.assembly import prepare_data
+from headwater.assembly import build_site, prepare_data
 from headwater.db import Tx
 from headwater.hub import quotas
 from headwater.hub.tables.repositories import repository, repository_name
 from headwater.kernel import AccountId, Actor, RepoId, utcnow
+from headwater.ledger import ensure_log_key
 from headwater.web import Site
 from tests import growth
 
@@ -61,11 +65,24 @@ def make_storage(data_dir: Path, *, hub: bool = False) -> Storage:
         secret=(data_dir / "secret").read_bytes(),
         settings=growth.settings_of(data_dir),
     )
+    if growth.ON_GROWTH:  # on one machine the template has them
+        identity = site.db.write(ensure_identity, secret=site.secret)
+        ensure_log_key(site.db, data_dir, identity.id)
     if hub:
         from headwater.hub import install
 
         install(site)
     return Storage(site)
+
+
+@contextlib.contextmanager
+def built_site(data_dir: Path) -> Iterator[Site]:
+    """A new site put together as the server does it, on whatever the tests are run on."""
+    settings = growth.settings_of(data_dir)
+    prepare_data(data_dir, settings)
+    made = build_site(data_dir, settings, base_url="http://hub.test")
+    yield made
+    made.close()
 
 
 def _add_account(tx: Tx, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Write docs/settings.md and docs/errors.md from what the code declares; ``--check`` only says whether they lag."""
+"""Write docs/settings.md, errors.md, scanning.md and access.md from what the code declares and the tests hold it to; ``--check`` only says whether they lag."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 import headwater
 from headwater.config import Declared, iter_declared
 from headwater.kernel import HeadwaterError
+from headwater.scanning import ALL_RULES, RULES_VERSION
+from headwater.scanning.allowed_imports import ALLOWED
 from headwater.web import status_of
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -61,6 +63,62 @@ def _default(declared: Declared) -> str:
     return f"`{value}`"
 
 
+def access_page() -> str:
+    """Who may do what: the table that the matrix of tests is compared with."""
+    sys.path.insert(0, str(DOCS.parent))
+    from tests.access.table import read_table  # noqa: PLC0415 -- the tests are no package that is installed
+
+    table = read_table()
+    lines = [
+        "# Who may do what",
+        "",
+        "<!-- written by tools/generated_docs.py; change tests/access/table.toml instead -->",
+        "",
+        "Every route, and what each caller gets, by rule. `tests/access/test_matrix.py` asks all of it over HTTP: a route that is not here fails it.",
+        "",
+        "| caller | who that is |",
+        "|---|---|",
+        *(f"| {who} | {text} |" for who, text in table.who_is.items()),
+        "",
+        "| answer | what it means |",
+        "|---|---|",
+        *(f"| {word} | {text} |" for word, text in table.words.items()),
+    ]
+    for rule in table.rules:
+        lines += ["", f"## {rule.name}", "", rule.what, ""]
+        lines += [f"| | {' | '.join(table.who)} |", "|---" * (len(table.who) + 1) + "|"]
+        for visibility, answers in rule.answers.items():
+            lines.append(f"| {visibility} | {' | '.join(answers[who] for who in table.who)} |")
+        lines += ["", *(f"- `{name}`" for name in rule.routes)]
+    return "\n".join(lines) + "\n"
+
+
+def scanning_page() -> str:
+    """What the file gate's judges find, rule by rule, and what a pickle may import."""
+    lines = [
+        "# What files are judged by",
+        "",
+        "<!-- written by tools/generated_docs.py; change src/headwater/scanning/rules.py instead -->",
+        "",
+        "A verdict is the worst of a file's findings; none is *clean*. *Suspicious* files are held back: owners and administrators see them, others get",
+        "them by an explicit step. *Refused* files never become part of a repository. Decision [50](decisions/0050-allow-list-or-quarantine.md) has the reasons.",
+        "",
+        f"Version of all rules together: `{RULES_VERSION}`. When it changes, files are judged again.",
+        "",
+        "| rule | version | verdict | what was found | what to do |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{rule.id}` | {rule.version} | {rule.verdict.name.lower()} | {_cell(rule.says)} | {_cell(rule.advice)} |"
+        for rule in sorted(ALL_RULES.values(), key=lambda rule: rule.id)
+    ]
+    lines += ["", "## What a pickle may import", "", "Everything else makes a file suspicious (`pickle.import`).", ""]
+    lines += [
+        f"- `{module}`: {', '.join(f'`{name}`' for name in sorted(ALLOWED[module]))}" for module in sorted(ALLOWED)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def errors_page() -> str:
     """Every refusal there is, by the package that declares it."""
     lines = [
@@ -84,7 +142,7 @@ def errors_page() -> str:
 def all_errors() -> list[type[HeadwaterError]]:
     """Every subclass of ``HeadwaterError`` in the package, each code once."""
     for module in pkgutil.walk_packages(headwater.__path__, "headwater."):
-        if not re.search(r"\.(migrations|__main__)(\.|$)", module.name):
+        if not re.search(r"\.(migrations|__main__|program)(\.|$)", module.name):
             importlib.import_module(module.name)
     found: dict[str, type[HeadwaterError]] = {}
     waiting = [HeadwaterError]
@@ -136,7 +194,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-PAGES: dict[str, typing.Callable[[], str]] = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES: dict[str, typing.Callable[[], str]] = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "scanning.md": scanning_page,
+    "access.md": access_page,
+}
 
 
 def main(arguments: list[str]) -> int:

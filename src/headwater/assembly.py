@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from headwater import accounts, hub
+from headwater import accounts, compute, corpora, evaluation, governance, hub, serving, training
 from headwater.accounts.settings import IdentitySettings
 from headwater.blobs import BlobFolder, BlobStore
 from headwater.blobs.settings import BlobSettings, S3Settings
@@ -21,8 +21,9 @@ from headwater.db import (
     open_database,
     require_same_clock,
 )
-from headwater.db.moving import find_move, settle
+from headwater.db.moving import BEHIND, find_move, settle
 from headwater.kernel import Settings
+from headwater.ledger import ensure_log_key
 from headwater.web.site import Site
 
 SECRET_BYTES = 32
@@ -44,6 +45,12 @@ def build_site(data_dir: Path, settings: Settings, *, base_url: str) -> Site:
     site.secret = _secret_of(site)
     accounts.install(site)
     hub.install(site)
+    compute.install(site)
+    corpora.install(site)
+    training.install(site)
+    serving.install(site)
+    evaluation.install(site)
+    governance.install(site)
     return site
 
 
@@ -86,6 +93,8 @@ def _require_arrived(db: Database, here: str) -> None:
         if move is not None and db.dialect == "postgresql" and (move.frozen_until or 0) > db.now().timestamp():
             raise SiteMoving
         return
+    if move.state == BEHIND:
+        return  # it is read, and says to each writer why it takes no changes
     if move.state == "arriving":
         raise SiteHalfMoved
     if move.state == "restoring":
@@ -124,6 +133,7 @@ def prepare_data(data_dir: Path, settings: Settings | None = None, *, is_restori
             identity = db.write(accounts.ensure_identity, secret=_secret_to_keep(data_dir, db, settings))
         if identity.secret is None and settings.of(IdentitySettings).secret is None:
             _ensure_secret(data_dir / "secret")
+        ensure_log_key(db, data_dir, identity.id)
         blobs.ensure()
         blobs.claim(identity.id)
     finally:

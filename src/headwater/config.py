@@ -18,14 +18,19 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from headwater.accounts.settings import IdentitySettings, OidcSettings
-from headwater.blobs.settings import BlobSettings, S3Settings
+from headwater.blobs.settings import BackupSettings, BlobSettings, S3Settings
+from headwater.compute.settings import ComputeSettings
+from headwater.corpora.settings import CorporaSettings
 from headwater.db import DatabaseSettings
+from headwater.hub.checking.settings import CheckSettings
 from headwater.hub.community.settings import AttachmentSettings, WebhookSettings
 from headwater.hub.git.settings import GitSettings
 from headwater.hub.lfs.settings import LfsSettings
+from headwater.hub.log.settings import LogSettings
 from headwater.hub.quotas.settings import QuotaSettings
 from headwater.kernel import HeadwaterError, Kind, Settings, setting
-from headwater.web.settings import MetricsSettings, TelemetrySettings, WebSettings
+from headwater.serving.settings import LlamaSettings, ServingSettings
+from headwater.web.settings import MetricsSettings, RateSettings, TelemetrySettings, WebSettings
 
 PREFIX = "HEADWATER_"
 DATA_VARIABLE = "HEADWATER_DATA"  # the folder itself, which --data names: commands read it before there are settings
@@ -101,7 +106,10 @@ SECTIONS: tuple[type, ...] = (
     DatabaseSettings,
     BlobSettings,
     S3Settings,
+    BackupSettings,
+    CheckSettings,
     WebSettings,
+    RateSettings,
     MetricsSettings,
     OidcSettings,
     GitSettings,
@@ -109,7 +117,12 @@ SECTIONS: tuple[type, ...] = (
     QuotaSettings,
     AttachmentSettings,
     WebhookSettings,
+    LogSettings,
+    ComputeSettings,
+    CorporaSettings,
     TelemetrySettings,
+    ServingSettings,
+    LlamaSettings,
 )
 
 

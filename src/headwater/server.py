@@ -11,10 +11,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -32,6 +32,9 @@ from headwater.web.health import DRAINING
 from headwater.web.routing import Route
 from headwater.web.settings import TelemetrySettings
 from headwater.web.site import Site
+
+if TYPE_CHECKING:
+    from headwater.web.openapi import Shape
 
 log = structlog.get_logger("headwater.server")
 
@@ -61,22 +64,49 @@ class Ready:
 def routes() -> list[Route]:
     """Every route of every door, in the order in which they are tried."""
     from headwater.accounts import pages as account_pages
+    from headwater.compute import door as compute_door
+    from headwater.compute import pages as compute_pages
+    from headwater.corpora import pages as corpora_pages
+    from headwater.evaluation import door as evaluation_door
+    from headwater.evaluation import pages as evaluation_pages
+    from headwater.governance import door as governance_door
+    from headwater.governance import pages as governance_pages
     from headwater.hub import huggingface, pages
     from headwater.hub.git import door as git
     from headwater.hub.huggingface import unserved
     from headwater.hub.lfs import door as lfs
+    from headwater.hub.log import door as log_door
+    from headwater.hub.log import pages as log_pages
+    from headwater.hub.releases import door as releases
     from headwater.hub.xet import door as xet
-    from headwater.web import health, metrics, shell
+    from headwater.serving import door as serving_door
+    from headwater.serving import pages as serving_pages
+    from headwater.serving.gateway import door as gateway
+    from headwater.web import health, metrics, openapi, shell
 
     return [
         *health.ROUTES,
         *metrics.ROUTES,
+        *openapi.ROUTES,
         *shell.ROUTES,
         *account_pages.ROUTES,
+        *log_door.ROUTES,  # before what answers all that is left below /api
         *huggingface.ROUTES,
         *lfs.ROUTES,
         *git.ROUTES,
         *xet.ROUTES,
+        *log_pages.ROUTES,
+        *releases.ROUTES,
+        *gateway.ROUTES,
+        *serving_door.ROUTES,
+        *serving_pages.ROUTES,
+        *compute_door.ROUTES,
+        *compute_pages.ROUTES,
+        *corpora_pages.ROUTES,
+        *evaluation_door.ROUTES,
+        *evaluation_pages.ROUTES,
+        *governance_door.ROUTES,
+        *governance_pages.ROUTES,
         *unserved.ROUTES,  # answers what is left below /api, so it comes after all that serve there
         *pages.ROUTES,
     ]
@@ -88,9 +118,17 @@ def dialects() -> dict[str, Dialect]:
     from headwater.hub.git import door as git
     from headwater.hub.lfs import door as lfs
     from headwater.hub.xet import door as xet
+    from headwater.serving.gateway import door as gateway
     from headwater.web import shell
 
-    return {**shell.DIALECTS, **huggingface.DIALECTS, **lfs.DIALECTS, **git.DIALECTS, **xet.DIALECTS}
+    return {
+        **shell.DIALECTS,
+        **huggingface.DIALECTS,
+        **lfs.DIALECTS,
+        **git.DIALECTS,
+        **xet.DIALECTS,
+        **gateway.DIALECTS,
+    }
 
 
 def app_for(site: Site) -> ASGIApp:
@@ -100,10 +138,30 @@ def app_for(site: Site) -> ASGIApp:
     from headwater.ledger.figures import measure as measure_ledger
     from headwater.queue.figures import measure as measure_queue
     from headwater.web.metrics import Figures
+    from headwater.web.openapi import Description
 
+    all_routes = routes()
+    site.add_part(Description(all_routes, _shapes_of_calls))
     has_public_address = site.settings.of(ServerSettings).url is not None
     site.add_part(Figures((measure_queue, measure_ledger, measure_hub), for_token_only=has_public_address))
-    return build_app(site, routes(), authenticate, dialects(), identify_sender)
+    return build_app(site, all_routes, authenticate, dialects(), identify_sender)
+
+
+def _shapes_of_calls() -> tuple[Mapping[str, Shape], Collection[Route]]:
+    from headwater.compute import door as compute_door
+    from headwater.evaluation import door as evaluation_door
+    from headwater.governance import door as governance_door
+    from headwater.hub.huggingface import unserved
+    from headwater.hub.huggingface.shapes import SHAPES
+    from headwater.serving import door as serving_door
+
+    return {
+        **SHAPES,
+        **compute_door.SHAPES,
+        **governance_door.SHAPES,
+        **serving_door.SHAPES,
+        **evaluation_door.SHAPES,
+    }, unserved.ROUTES
 
 
 def serve(
@@ -189,11 +247,14 @@ def _prepare(data_dir: Path, settings: Settings, base_url: str) -> str | None:
     """What must be done once before anything is served; returns the first admin's sign-up link if it was just made."""
     prepare_data(data_dir, settings)
     from headwater.accounts.service import ensure_first_admin_link
+    from headwater.hub.log.witnesses import hold_if_behind
     from headwater.hub.quotas.service import adopt_configuration
     from headwater.hub.quotas.settings import QuotaSettings
 
     site = build_site(data_dir, settings, base_url=base_url)
     try:
+        if hold_if_behind(site) is not None:
+            return None  # it takes no changes, and is read as it is
         adopt_configuration(site.db, settings.of(QuotaSettings).as_limits())
         path = site.db.write(ensure_first_admin_link, utcnow())
     finally:
@@ -254,12 +315,12 @@ def _preload() -> None:
 
     from headwater.hub import jobs as hub_jobs
     from headwater.queue import figures as queue_figures
-    from headwater.web import protocol, watch
+    from headwater.web import running, watch
 
     watch.declare(routes())
     queue_figures.declare([*hub_jobs.HANDLERS, *hub_jobs.OUTBOUND_HANDLERS, *hub_jobs.STORE_HANDLERS])
     dialects()
-    del uvicorn, uvloop, protocol
+    del uvicorn, uvloop, running
     gc.freeze()
     gc.enable()
 
@@ -330,7 +391,7 @@ class _Tree:
         self.settings = settings
 
     def _run_web(self, say_ready: Callable[[], None]) -> None:
-        from headwater.web.protocol import run_web
+        from headwater.web.running import run_web
 
         _begin_telemetry(self.settings)
         site = build_site(self.data_dir, self.settings, base_url=self.base_url)

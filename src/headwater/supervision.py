@@ -11,6 +11,7 @@ Children end when the parent does, however it ends: they hold the other end of a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
@@ -159,8 +160,7 @@ class Supervisor:
     # ---- children
 
     def _start(self, child: Child) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         child.started = time.monotonic()
         slot = self._free_slots.pop()
         pid = os.fork()
@@ -312,6 +312,12 @@ def _say(pipe: int) -> None:
 
 def _end(code: int) -> NoReturn:
     """Leave a forked child at once: the interpreter's own way out would wait for idle threads."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     os._exit(code)
+
+
+def _flush() -> None:
+    """So that no child writes again what its parent has not yet; a full disk is no reason to end."""
+    for file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            file.flush()

@@ -96,6 +96,52 @@ def check_git_lfs() -> Finding:
     return Finding("git-lfs", Verdict.GOOD, f"git-lfs is {'.'.join(map(str, version))}.")
 
 
+def check_namespaces() -> Finding:
+    """What turns torch files into safetensors is shut in; without this it is not done at all."""
+    from headwater.scanning.confined import has_namespaces
+
+    if has_namespaces():
+        return Finding("namespaces", Verdict.GOOD, "A process can be shut off from the network and from files.")
+    return Finding(
+        "namespaces",
+        Verdict.WARNING,
+        "This system gives no user namespaces: converting torch files to safetensors is refused.",
+        "Allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, or the container's seccomp profile).",
+    )
+
+
+# What each extra of runs and serving is for, and modules by which its presence is known.
+EXTRAS = {
+    "runs": ("programs of runs", ("huggingface_hub", "hf_xet")),
+    "energy": ("energy and CO2e of runs", ("codecarbon",)),
+    "corpora": ("building corpora", ("daft", "numba", "pyarrow")),
+    "train": ("training", ("torch", "transformers", "trl", "peft")),
+    "evaluate": ("evaluating", ("torch", "transformers", "lm_eval")),
+    "serve": ("serving by transformers, and the openai client", ("torch", "transformers")),
+    "ray": ("runs on a Ray cluster", ("ray",)),
+    "tour": ("the tour", ("openai", "huggingface_hub")),
+}
+
+
+def missing_of(*extras: str) -> list[tuple[str, list[str]]]:
+    """Of these extras, those that are not installed, each with the modules that are missing."""
+    from importlib.util import find_spec
+
+    missing = [(name, [module for module in EXTRAS[name][1] if find_spec(module) is None]) for name in extras]
+    return [(name, modules) for name, modules in missing if modules]
+
+
+def check_extras() -> Iterator[Finding]:
+    """Which optional parts are installed beside the server; it starts without any of them."""
+    for name, (use, _) in EXTRAS.items():
+        missing = [module for _, modules in missing_of(name) for module in modules]
+        if missing:
+            found = f"headwater[{name}] ({use}) is not installed: {', '.join(missing)} missing."
+            yield Finding(f"extra {name}", Verdict.WARNING, found, f"For that: pip install 'headwater[{name}]'")
+        else:
+            yield Finding(f"extra {name}", Verdict.GOOD, f"headwater[{name}] ({use}) is installed.")
+
+
 def check_python() -> Finding:
     return Finding("python", Verdict.GOOD, f"Python is {sys.version.split()[0]}.")
 

@@ -14,11 +14,17 @@ from collections.abc import Callable
 import structlog
 
 from headwater.accounts import jobs as accounts_jobs
+from headwater.compute.dispatching import run_forever as run_dispatcher
 from headwater.db import SiteMoved, SiteMoving, require_same_clock
 from headwater.db.clocks import OFFSET
+from headwater.governance import jobs as governance_jobs
 from headwater.hub import jobs as hub_jobs
+from headwater.hub.log.sequencing import run_forever as run_sequencer
 from headwater.kernel import HeadwaterError
 from headwater.queue import Handler, Runner, Turns
+from headwater.running import read_server_file
+from headwater.serving import jobs as serving_jobs
+from headwater.serving.supervisor import run_forever as run_engines
 from headwater.web.site import Site
 
 LOOK_S = 15.0  # for turns that have come, and at the clock
@@ -28,7 +34,13 @@ log = structlog.get_logger("headwater.worker")
 
 def lanes(*, with_store: bool) -> list[dict[str, Handler]]:
     """Handlers by kind of job, one dictionary a lane: what waits for others' servers holds up nothing else."""
-    found = [dict(hub_jobs.HANDLERS), dict(hub_jobs.OUTBOUND_HANDLERS)]
+    found = [
+        dict(hub_jobs.HANDLERS),
+        dict(hub_jobs.OUTBOUND_HANDLERS),
+        dict(hub_jobs.GATE_HANDLERS),
+        dict(hub_jobs.SCRUB_HANDLERS),
+        dict(governance_jobs.HANDLERS),
+    ]
     return [*found, dict(hub_jobs.STORE_HANDLERS)] if with_store else found
 
 
@@ -38,10 +50,22 @@ def run(site: Site, stop: threading.Event, number: int = 1) -> None:
     ``number`` counts a host's queue workers. The first also does what each host does for itself; 0 does nothing else.
     """
     clock = _Clock(site)
-    threads = [threading.Thread(target=_run_for_the_host, args=(site, stop), name="upkeep", daemon=True)] * (number < 2)
+    threads = []
+    if number < 2:
+        threads.append(threading.Thread(target=_run_for_the_host, args=(site, stop), name="upkeep", daemon=True))
+        serves = (site, stop, lambda: read_server_file(site.data_dir) is not None)
+        threads.append(threading.Thread(target=run_engines, args=serves, name="engines", daemon=True))
     if number:
         first, *others = [Runner(site.db, lane, site) for lane in lanes(with_store=site.blobs.is_remote)]
         threads.append(threading.Thread(target=_run_turns, args=(site, stop, clock), name="turns", daemon=True))
+        sequencing = {"may_work": clock.is_right}
+        threads.append(
+            threading.Thread(target=run_sequencer, args=(site, stop), kwargs=sequencing, name="log", daemon=True)
+        )
+        if number == 1:
+            threads.append(
+                threading.Thread(target=run_dispatcher, args=(site, stop), kwargs=sequencing, name="runs", daemon=True)
+            )
         for lane in others:
             kwargs = {"may_work": clock.is_right}
             threads.append(
@@ -84,7 +108,15 @@ class _Clock:
 
 def _run_turns(site: Site, stop: threading.Event, clock: _Clock) -> None:
     turns = Turns(site.db)
-    acts = {act.__name__: (every_s, act) for every_s, act in [*accounts_jobs.PERIODIC, *hub_jobs.PERIODIC]}
+    acts = {
+        act.__name__: (every_s, act)
+        for every_s, act in [
+            *accounts_jobs.PERIODIC,
+            *hub_jobs.PERIODIC,
+            *governance_jobs.PERIODIC,
+            *serving_jobs.PERIODIC,
+        ]
+    }
     while not stop.wait(LOOK_S):
         try:
             clock.look()

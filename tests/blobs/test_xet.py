@@ -17,7 +17,6 @@ from headwater.blobs import BlobFolder, ObjectDamaged, StoreAway, read_all
 from headwater.blobs.s3 import S3Store
 from headwater.db import open_database
 from headwater.hub import backup, collector, files
-from headwater.hub.backup.folder import read_objects
 from headwater.hub.files import copies
 from headwater.hub.files import store as files_store
 from headwater.hub.quotas import totals
@@ -228,12 +227,12 @@ def test_a_backup_is_without_copies_and_so_is_what_is_made_of_it(published, tmp_
     (copy,) = (key for key in storage.files_left() if key.startswith("sha256/"))
     kept, data = tmp_path / "kept", tmp_path / "again"
     data.mkdir()
-    snapshot, manifest = backup.make_backup(site, kept, database_url=growth.database_url_of(tmp_path / "data"), keep=1)
-    assert copy not in dict(read_objects(snapshot))
-    blobs = BlobFolder(data / "blobs")
-    backup.restore_objects(kept, snapshot, blobs, lambda _: None)
-    url = growth.empty_database_url_of(data)
-    backup.restore_database(snapshot, manifest, data, url, again=False)
+    snapshot = backup.make_backup(site, kept, database_url=growth.database_url_of(tmp_path / "data"), keep=1)
+    assert copy not in snapshot.objects
+    manifest, blobs = snapshot.manifest, BlobFolder(data / "blobs")
+    backup.restore_objects(snapshot, blobs, lambda _: None)
+    url, keys = growth.empty_database_url_of(data), backup.find_keys(snapshot.place, snapshot.name, None)
+    backup.restore_database(backup.fetch_database(snapshot, data), manifest, data, url, again=False, keys=keys)
     again = replace(site, data_dir=data, db=open_database(data, url), blobs=blobs)
     try:
         backup.verify_named(again)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.hub.cards import check_readme, licences
-from headwater.hub.cards.front_matter import split
+from headwater.hub.cards import check_readme, licences, metadata
 from headwater.hub.cards.reading import parse_readme
 from headwater.hub.cards.tags import FileFacts, derive, to_filters
 from headwater.hub.models import RepoKind
+from headwater.scanning.front_matter import split
 
 CARD = """---
 license: apache-2.0
@@ -195,3 +195,17 @@ def test_licences_known_under_one_id():
     } <= licences.IDS
     assert all(licence == licence.lower() and " " not in licence for licence in licences.IDS)
     assert "apache-2.0" in licences.near("Apache 2.0")
+
+
+@pytest.mark.parametrize(
+    ("words", "fields"),
+    [
+        ("Apache-2.0", {"license": "apache-2.0"}),
+        ("GFDL-1.2-or-later AND PSF-2.0", {"license": ["gfdl-1.2-or-later", "psf-2.0"]}),
+        ("our own words", {"license": "other", "license_name": "our own words"}),
+        ("MIT AND our own words", {"license": "other", "license_name": "MIT AND our own words"}),
+    ],
+)
+def test_a_licence_in_any_words_makes_a_card_that_is_taken(words: str, fields: dict[str, object]) -> None:
+    assert licences.card_fields(words) == fields
+    assert not [each for each in metadata.check(fields, RepoKind.DATASET) if each.is_error]

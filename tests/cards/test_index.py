@@ -111,10 +111,11 @@ def test_a_broken_card_leaves_the_repository_whole(live_app, readme, request):
     name = f"broken-{abs(hash(readme)) % 10**8}"
     ada = live_app.hf("ada")
     ada.create_repo(f"ada/{name}")
-    # As a push would bring it: huggingface_hub itself asks validate-yaml only for a README.md by this very name.
+    # As one that is older than the gate, which refuses these; huggingface_hub asks validate-yaml only for a README.md by this very name.
     ada.create_commit(f"ada/{name}", [add("keep.md", readme)], commit_message="first")
     with live_app.opened() as site:
         from headwater.hub import git
+        from headwater.hub.gate import NOTHING
 
         repo, _, _ = indexed(live_app, name)
         with site.part(git.GitStore).open(repo.id) as snap:
@@ -124,7 +125,8 @@ def test_a_broken_card_leaves_the_repository_whole(live_app, readme, request):
                 title="card", now=repo.updated_at, tmp=site.blobs.tmp,
             )  # fmt: skip
             move = git.RefMove("refs/heads/main", head, built.commit)
-            git.publish(site, SYSTEM, repo.id, [move], built, epoch=snap.prune_epoch, now=repo.updated_at)
+            now = repo.updated_at
+            git.publish(site, SYSTEM, repo.id, [move], built, epoch=snap.prune_epoch, now=now, judged=NOTHING)
     _, card, _ = indexed(live_app, name)
     assert card.problems
     info = ada.model_info(f"ada/{name}")

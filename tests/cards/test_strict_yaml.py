@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.hub.cards.strict_yaml import MAX_BYTES, BadYaml, load
+from headwater.scanning.strict_yaml import MAX_BYTES, BadYaml, load
 
 
 @pytest.mark.parametrize(

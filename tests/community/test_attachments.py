@@ -16,7 +16,7 @@ from PIL import Image as Drawn
 from sqlalchemy import func, select
 
 from headwater.accounts import NotAllowed, NotSignedIn
-from headwater.hub import quotas
+from headwater.hub import gate, quotas
 from headwater.hub.collector import collect
 from headwater.hub.collector.run import CLAIM_GRACE, CONDEMNED_GRACE, DELETED_GRACE
 from headwater.hub.community import attachments, discussions
@@ -30,6 +30,7 @@ from headwater.kernel import ANONYMOUS, SYSTEM, Actor, Grant, Sha256, TokenLimit
 from tests.community.conftest import World
 from tests.community.test_pages import Browser
 from tests.conftest import LiveApp
+from tests.gate.files import zipped
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP")
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -264,6 +265,21 @@ def test_its_uploader_pays_and_no_more_than_there_is_room(world: World):
         keep(world, bob, data)
     assert count(world) == 1
     assert world.site.db.read(recount.find_differences) == []
+
+
+def test_a_picture_is_judged_by_the_rules_for_files(world: World):
+    bob = world.person("bob")
+    long = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2 << 20).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    with pytest.raises(gate.FileRefused, match=r"image\.bomb"):
+        keep(world, bob, long)
+    with pytest.raises(gate.FileRefused, match=r"'picture\.jpg'.*archive\.hidden"):
+        keep(world, bob, picture("JPEG") + zipped("x.txt", b"also an archive"))
+    for data in (SVG, b"<!doctype html><script>alert(1)</script>", picture("BMP")):
+        with pytest.raises(NotAnImage):
+            keep(world, bob, data)
+    assert count(world) == 0
+    for kind in KINDS:
+        keep(world, bob, picture(kind))
 
 
 def test_too_many_bytes_or_pixels_are_refused(world: World):

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.hub.content.commits import commit_draft
+from headwater.hub.content.draft import Draft, InlineFile
 from headwater.hub.errors import BadPath, FileNotFound, HeadMoved
 from headwater.hub.events import RefMove
 from headwater.hub.git import (
@@ -22,6 +24,7 @@ from headwater.hub.git import (
     parse_pointer,
     publish,
 )
+from headwater.hub.git.collector import prune_repository
 from headwater.hub.git.errors import PathInTheWay, RefInTheWay, RepositoryPruned
 from tests.git.conftest import AUTHOR
 
@@ -166,6 +169,33 @@ def test_what_was_built_before_a_prune_is_refused(work, site, ada):
         move = RefMove("refs/heads/main", head, built.commit)
         with pytest.raises(RepositoryPruned):
             publish(site, ada, work.repo.id, [move], built, epoch=snap.prune_epoch + 1, now=work.now)
+
+
+class PrunedMeanwhile(list):
+    """Changes of a commit; while they are looked at, the repository is pruned ``n_times``."""
+
+    def __init__(self, changes, n_times, prune):
+        super().__init__(changes)
+        self.n_left, self.prune = n_times, prune
+
+    def __iter__(self):
+        if self.n_left:
+            self.n_left -= 1
+            self.prune()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("has_parent", [False, True])
+def test_a_commit_is_built_again_where_the_repository_was_pruned_meanwhile(work, site, ada, has_parent):
+    head = work.commit([AddFile("old", b"0")])
+    changes = PrunedMeanwhile([InlineFile("new", b"1")], 4, lambda: prune_repository(site, ada, work.repo.id))
+    draft = Draft("x", "", head if has_parent else None, changes)
+    made = commit_draft(site, ada, work.repo.kind, work.repo.name, "main", draft)
+    assert changes.n_left == 0
+    assert {"old", "new"} <= set(paths(work))
+    with work.open() as snap:
+        assert snap.resolve("main") == made.commit
+        assert snap.prune_epoch >= 3
 
 
 def test_a_ref_cannot_be_the_folder_of_another(work):

@@ -21,6 +21,7 @@ import pytest
 from headwater import queue
 from headwater.db import open_database
 from tests.conftest import wait_for
+from tests.gate.files import safetensors
 from tests.git.live import git
 from tests.hosts.several import Host, balancer, new_database, write_toml
 from tests.servers.nginx import free_port
@@ -101,7 +102,7 @@ def _kill_one(folder: Path, dying: Host, second: Host, third: Host, receiver: Re
         return f"{repos['commits']}/resolve/main/c/{n}.txt", data
 
     def upload_folder(n: int) -> tuple[str, bytes]:
-        data, place = os.urandom(2_500_000), folder / f"up{n}"
+        data, place = safetensors(os.urandom(2_500_000)), folder / f"up{n}"
         place.mkdir(exist_ok=True)
         (place / f"w{n}.safetensors").write_bytes(data)
         api.upload_folder(folder_path=place, repo_id=repos["files"])

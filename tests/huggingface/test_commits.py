@@ -15,6 +15,8 @@ import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
+from tests.gate.files import safetensors
+
 WRITES = "/api/models/{}/commit/main"
 
 
@@ -58,7 +60,7 @@ def test_files_of_all_ways_arrive_and_come_back(api, repo, tmp_path):
     contents = {
         "README.md": b"---\nlicense: mit\n---\n# Hello\n",
         "子 目录/数据 一.txt": "你好".encode(),
-        "weights.safetensors": bytes(range(256)) * 2000,
+        "weights.safetensors": safetensors(bytes(range(256)) * 2000),
         "empty.txt": b"",
         "nested/deep/er.json": b"{}",
     }

@@ -151,7 +151,7 @@ def test_a_repository_the_site_has_closed(live_app, tmp_path):
     )
     assert cloned.returncode != 0
     assert api.model_info("bob/closed").disabled
-    assert "Closed by the site" in httpx.get(f"{live_app.url}/bob/closed/record").text
+    assert "closed by the site" in httpx.get(f"{live_app.url}/bob/closed/record").text
     # Who closed it may look into it.
     assert Path(live_app.hf("ada").hf_hub_download("bob/closed", "a.txt", cache_dir=tmp_path / "yes")).exists()
     assert live_app.cli("repo", "enable", "bob/closed")["disabled"] is False

@@ -76,6 +76,12 @@ class Pages:
             cookies["hw_session"] = self.cookies[user]
         return httpx.Client(base_url=self.url, cookies=cookies, timeout=60)
 
+    def sign_in_anew(self, user: str) -> None:
+        """For what asks who sits there: the session of all these tests may be older than that proof holds."""
+        with self.app.opened() as site:
+            account = site.db.read(lookup.get_account, user)
+            self.cookies[user] = site.db.write(sessions.start_session, account, user_agent="tests", now=utcnow())
+
 
 def safetensors(tensors: dict[str, tuple[int, ...]]) -> bytes:
     header, offset = {}, 0

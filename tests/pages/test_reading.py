@@ -218,7 +218,7 @@ def test_what_strangers_wrote_does_not_run(pages: Pages) -> None:
 def test_the_card_page_says_what_is_known_and_what_not(pages: Pages) -> None:
     with pages.client() as client:
         html = client.get(f"/{MODEL}").text
-    for words in ("apache-2.0", "not judged yet", "5.1K"[:1], "LlamaForCausalLM", "somebody/elsewhere", "BF16"):
+    for words in ("apache-2.0", "nothing found", "5.1K"[:1], "LlamaForCausalLM", "somebody/elsewhere", "BF16"):
         assert words in html, words
     assert f'href="/datasets/{DATASET}"' in html
     assert 'href="/somebody/elsewhere"' not in html

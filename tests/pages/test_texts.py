@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 import re
 import string
@@ -22,9 +21,11 @@ SOURCE = Path(headwater.__file__).parent
 @pytest.fixture(scope="module", autouse=True)
 def _registered() -> None:
     """Every context's texts: registered when its pages are imported."""
-    for module in ("headwater.hub.pages", "headwater.accounts.pages", "headwater.hub.community.pages"):
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module)
+    places = [path for path in SOURCE.rglob("*.py") if "\nshell.register_pages(" in path.read_text("utf-8")]
+    assert len(places) >= 10
+    for path in places:
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        importlib.import_module(".".join(part for part in parts if part != "__init__"))
 
 
 def fields(text: i18n.Text) -> set[str]:
@@ -76,12 +77,16 @@ def test_every_key_that_is_used_exists_and_every_key_is_used() -> None:
 # Whose refusals no page can meet: commands, the start, and doors that programs alone come through.
 NOT_ON_PAGES = (
     "headwater.cli",
+    "headwater.compute.cli",
     "headwater.config",
     "headwater.db.schema",
+    "headwater.evaluation.publishing",
     "headwater.running",
     "headwater.server",
     "headwater.surroundings",
+    "headwater.tour",
     "headwater.hub.backup",
+    "headwater.hub.checking",
     "headwater.hub.moving",
     "headwater.db.copying",
     "headwater.hub.xet",
@@ -127,6 +132,15 @@ def test_every_refusal_a_page_can_meet_has_chinese_words() -> None:
     known = {each.code for each in every_error(HeadwaterError)} | {"broken", "nothing_here"}
     written = {key.removeprefix("error.code.") for key in i18n.catalogue("zh-CN") if key.startswith("error.code.")}
     assert written <= known
+
+
+def test_every_kind_of_entry_has_words() -> None:
+    """The log, a repository's record and an organisation's audit log name what was done by them."""
+    recorded = re.compile(r"\.record,?\(?\s*(?:tx,\s*)?[\w.]+,\s*\"([a-z_]+\.[a-z_]+)\"")
+    kinds = {kind for path in SOURCE.rglob("*.py") for kind in recorded.findall(path.read_text())}
+    assert len(kinds) > 20
+    language = i18n.language("en")
+    assert sorted(kind for kind in kinds if not language.has("record.kind." + kind.replace(".", "_"))) == []
 
 
 def test_every_kind_of_refusal_has_a_title() -> None:

@@ -34,6 +34,7 @@ def send_file(client: httpx.Client, path: str, page: str, /, **fields: str) -> h
 
 
 def test_a_repository_from_its_form_to_its_end(pages: Pages) -> None:
+    pages.sign_in_anew("ada")
     with pages.client("ada") as ada, pages.client() as stranger:
         made = send(ada, "/new/model", owner="ada", name="by-form", licence="mit", visibility="private")
         assert (made.status_code, made.headers["location"]) == (303, "/ada/by-form")

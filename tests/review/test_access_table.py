@@ -120,6 +120,7 @@ def ask(place: Place, client: httpx.Client, route: Route, name: str, headers: di
         "call": "runtime",
         "rest": "x",
         "id": "1",
+        "subject": "owner",
     }
     address = path_for(route.pattern, **values)
     query: dict[str, str] = {}

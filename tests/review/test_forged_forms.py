@@ -59,7 +59,13 @@ def test_what_another_site_sends_with_our_cookie_is_refused(live_app: LiveApp, f
         for route in unsafe_routes():
             typed = re.search(r"\{type:([^}|]*)", route.pattern)
             values = {"ns": "bob", "name": "forge-target", "rev": "main", "branch": "main", "num": "1", "org": "lab"}
-            values |= {"path": "a.txt", "type": typed[1] if typed else "models", "kind": "model", "call": "runtime"}
+            values |= {
+                "path": "a.txt",
+                "type": typed[1] if typed else "models",
+                "kind": "model",
+                "call": "runtime",
+                "subject": "owner",
+            }
             for name in ("comment", "user", "slug", "item", "status", "id", "act", "secret", "link"):
                 values[name] = "enable" if name == "act" else "x"
             answer = client.request(route.method, path_for(route.pattern, **values), headers=headers, content=body)

@@ -19,7 +19,6 @@ import pytest
 from headwater import accounts
 from headwater.accounts.models import Role
 from headwater.accounts.service import organisations
-from headwater.assembly import build_site, prepare_data
 from headwater.db import Database, Tx
 from headwater.db.prepared import Prepared
 from headwater.hub import collector, files, repos
@@ -38,11 +37,11 @@ from headwater.hub.xet import ingest
 from headwater.hub.xet.models import CasGrant
 from headwater.kernel import SYSTEM, Actor, Sha256, utcnow
 from headwater.web import Site
-from tests import growth
+from tests.storage import built_site
 from tests.xet.making import Body, MadeXorb, make_shard
 
 MODEL = RepoKind.MODEL
-RECORD = {"entry", "entry_secret", "pending_entry"}
+RECORD = {"entry", "entry_secret", "tombstone_entry", "pending_entry"}
 IN_AND_OUT = (
     "open", "socket.connect", "socket.bind", "subprocess.Popen", "os.rename", "os.remove", "os.mkdir", "os.rmdir",
     "os.link", "os.listdir", "os.scandir", "os.truncate", "os.utime", "os.posix_spawn", "os.fork", "shutil.copyfile",
@@ -73,11 +72,8 @@ def heard_in_writes(db: Database) -> Iterator[list[str]]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    settings = growth.settings_of(tmp_path / "data")
-    prepare_data(tmp_path / "data", settings)
-    made = build_site(tmp_path / "data", settings, base_url="http://hub.test")
-    yield made
-    made.close()
+    with built_site(tmp_path / "data") as made:
+        yield made
 
 
 def one_of_each(site: Site, mark: str) -> None:

@@ -5,8 +5,10 @@ import pytest
 from huggingface_hub import ModelCard, RepoCard
 from huggingface_hub.errors import HfHubHTTPError
 
-from headwater.hub import search
-from headwater.hub.models import RepoKind
+from headwater.hub import git, search
+from headwater.hub.access import find_by_name
+from headwater.hub.gate import NOTHING
+from headwater.hub.models import RepoKind, RepoName
 from headwater.hub.search import Query
 from headwater.kernel import SYSTEM
 from tests.conftest import wait_for
@@ -222,17 +224,16 @@ def test_a_list_call_reads_bad_metadata_as_none(live_app):
     """A broken card that came some other way than through the check leaves the repository whole."""
     ada = live_app.hf("ada")
     ada.create_repo("ada/broken-card")
-    from huggingface_hub.utils import build_hf_headers, get_session
-
-    lines = (
-        '{"key":"header","value":{"summary":"broken"}}\n'
-        '{"key":"file","value":{"content":"LS0tCmE6ICp4Ci0tLQpib2R5","path":"README.md","encoding":"base64"}}\n'
-    )
-    headers = {**build_hf_headers(token=live_app.token("ada")), "Content-Type": "application/x-ndjson"}
-    answer = get_session().post(
-        f"{live_app.url}/api/models/ada/broken-card/commit/main", content=lines, headers=headers
-    )
-    assert answer.status_code == 200, answer.text
+    with live_app.opened() as site:  # the gate refuses it, so as one that is older
+        repo = site.db.read(find_by_name, RepoKind.MODEL, RepoName("ada", "broken-card"))
+        with site.part(git.GitStore).open(repo.id) as snap:
+            head, now = snap.head_commit(), repo.updated_at
+            add = git.AddFile("README.md", b"---\na: *x\n---\nbody")
+            built = git.build_commit(
+                snap, head, [add], author_name="Ada", author_email="a@b", title="card", now=now, tmp=site.blobs.tmp
+            )
+            move = git.RefMove("refs/heads/main", head, built.commit)
+            git.publish(site, SYSTEM, repo.id, [move], built, epoch=snap.prune_epoch, now=now, judged=NOTHING)
     assert ada.model_info("ada/broken-card").card_data is None
     assert "ada/broken-card" in ids(ada.list_models(author="ada", limit=100))
     with pytest.raises(HfHubHTTPError):

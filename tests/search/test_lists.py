@@ -419,7 +419,7 @@ def test_what_is_liked_and_fetched_lately_trends_and_leads_the_static_rank(shelf
     db, site = shelf.db, shelf.storage.site
     ids = [shelf.add("ada", f"r{n}", "common") for n in range(4)]
     ada = shelf.storage.person("ada").account_id
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(hour=12)  # an hour later it is still today, for whom downloads count by the day
     db.write(lambda tx: tx.execute(insert(repo_like).values(repo_id=ids[2], account_id=ada, created_at=now)))
     db.write(
         lambda tx: tx.execute(

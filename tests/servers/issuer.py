@@ -1,7 +1,8 @@
 """A small real OpenID Connect issuer on 127.0.0.1: discovery, authorize, token (PKCE checked), jwks with RS256, userinfo.
 
-Whoever comes to ``/authorize`` is ``issuer.person`` at once. Tests bend what it says through ``twist``: claims that replace
-those of the id_token (None takes one away), or ``algorithm`` to sign otherwise.
+Whoever comes to ``/authorize`` is ``issuer.person`` at once: they signed in there at ``signed_in_at``, and do so again where they
+are asked to (``prompt=login``, ``max_age``), unless it ``asks_nobody``. Tests bend what it says through ``twist``: claims that
+replace those of the id_token (None takes one away), or ``algorithm`` to sign otherwise.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Issuer:
         self.person: dict[str, Any] = {"sub": "u-1", "preferred_username": "mei", "name": "Mei Lin", "email": "m@x.org"}
         self.twist: dict[str, Any] = {}
         self.algorithm = "RS256"
+        self.signed_in_at = int(time.time())
+        self.asks_nobody = False
         self.claims_only_in_userinfo = False
         self.userinfo_twist: dict[str, Any] = {}
         self.answer_issuer: str | None = None
@@ -74,6 +77,9 @@ class Issuer:
         assert query["client_id"] == self.client_id
         assert "openid" in query["scope"].split()
         assert query["code_challenge_method"] == "S256"
+        too_old = "max_age" in query and time.time() - self.signed_in_at >= int(query["max_age"])
+        if (query.get("prompt") == "login" or too_old) and not self.asks_nobody:
+            self.signed_in_at = int(time.time())
         code = secrets.token_urlsafe(16)
         self._codes[code] = query
         answer = {"code": code, "state": query["state"]}
@@ -99,6 +105,7 @@ class Issuer:
         now = int(time.time())
         person = {"sub": self.person["sub"]} if self.claims_only_in_userinfo else self.person
         claims = {"iss": self.url, "aud": self.client_id, "iat": now, "exp": now + 300, "nonce": nonce, **person}
+        claims["auth_time"] = self.signed_in_at
         claims = {name: value for name, value in {**claims, **self.twist}.items() if value is not None}
         if self.algorithm == "none":
             return _signed({"alg": "none", "typ": "JWT"}, claims, lambda _: b"")

@@ -28,14 +28,16 @@ from headwater.web import (
     Route,
     Site,
     SourceResponse,
+    bodies,
     build_app,
     protocol,
     read_body,
     read_json_object,
     receive_body,
+    running,
 )
 from headwater.web.logs import configure_logging
-from headwater.web.protocol import run_web
+from headwater.web.running import run_web
 
 
 class Refused(HeadwaterError):
@@ -296,7 +298,7 @@ def serve(folder: Path, listener_fd: int, loop: str) -> None:
 
         site.settings = Settings([WebSettings(trusted_proxies=tuple(os.environ["TEST_PROXIES"].split(",")))])
     if os.environ.get("TEST_TIMES"):
-        protocol.HEAD_S, protocol.KEEP_ALIVE_S = map(float, os.environ["TEST_TIMES"].split())  # type: ignore[assignment]
+        protocol.HEAD_S, running.KEEP_ALIVE_S, bodies.IDLE_S = map(float, os.environ["TEST_TIMES"].split())  # type: ignore[assignment]
     app = build_app(site, ROUTES, authenticate, {"loud": refuse_upper}, identify)
     listener = socket.socket(fileno=listener_fd)
     listener.setblocking(False)

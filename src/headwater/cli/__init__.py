@@ -22,13 +22,37 @@ COMMANDS = {
     "org": ("headwater.accounts.cli:org", "Organisations and their members."),
     "token": ("headwater.accounts.cli:token", "Access tokens."),
     "repo": ("headwater.hub.cli:repo", "Repositories."),
+    "run": ("headwater.compute.cli:run", "Runs: submit, list, show, follow, cancel, compare."),
+    "grade": ("headwater.governance.cli:grade", "How open a repository is, and what that rests on."),
+    "suite": ("headwater.evaluation.cli:suite", "Suites of tasks: check, publish, leaderboards, reproduce."),
+    "tour": ("headwater.tour.cli:tour", "Walk through all of it on real input: import, train, evaluate, grade, serve."),
     "backup": ("headwater.cli.backup:backup", "Copy the whole site into a folder."),
     "restore": ("headwater.cli.backup:restore", "Make a site out of a backup."),
+    "check": ("headwater.cli.check:check", "Look whether everything is there and is what it says."),
+    "repair": ("headwater.cli.check:repair", "Mend what a check finds, from a backup or from another site."),
     "migrate-site": (
         "headwater.cli.migrate_site:migrate_site",
         "Move a running site to PostgreSQL, an object store, or both.",
     ),
     "quota": ("headwater.hub.cli_quota:quota", "What each account uses and may use."),
+    "log": (
+        "headwater.hub.cli_log:log",
+        "The transparency log: its key, its witnesses, what to do when its end is lost.",
+    ),
+    "verify": (
+        "headwater.hub.verifying.cli:verify",
+        "Check a site's log, and that what it once showed is still there.",
+    ),
+    "release": (
+        "headwater.hub.releases.cli:release",
+        "Sign the files of a revision, and check what others have signed.",
+    ),
+    "witness": (
+        "headwater.hub.log.cli_witness:witness",
+        "Confirm the logs of other sites, without a site of one's own.",
+    ),
+    "engine": ("headwater.serving.cli:engine", "Programs that serve models: list them, build llama.cpp."),
+    "endpoint": ("headwater.serving.cli:endpoint", "Models that are served: list, start, stop."),
     "collector": ("headwater.hub.cli_collector:collector", "Removing bytes that nobody may read any more."),
 }
 

@@ -46,6 +46,8 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
     yield surroundings.check_git()
     yield surroundings.check_git_lfs()
     yield surroundings.check_open_files()
+    yield surroundings.check_namespaces()
+    yield from surroundings.check_extras()
     yield from surroundings.check_folder(data_dir)
     try:
         settings = read_settings(data_dir)
@@ -55,11 +57,24 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
         return
     yield Finding("configuration", Verdict.GOOD, "The configuration can be read.")
     yield from _check_database(data_dir, settings)
+    yield _check_engines(settings)
     own = settings.of(ServerSettings)
     yield surroundings.check_port(own.host, own.port, is_ours=is_running(data_dir))
     if own.url is None and own.host not in ("127.0.0.1", "localhost", "::1"):
         mend = "Set HEADWATER_URL to the address that people use, once that is to stay."
         yield Finding("url", Verdict.WARNING, "Links to clients will carry this machine's own address.", mend)
+
+
+def _check_engines(settings: Settings) -> Finding:
+    """What this machine can serve models with; a site without is whole all the same."""
+    from headwater.serving.engines import available
+
+    found = available(settings)
+    if not found:
+        return Finding(
+            "engines", Verdict.GOOD, "None: no models are served here. `headwater engine install llama.cpp` builds one."
+        )
+    return Finding("engines", Verdict.GOOD, ", ".join(f"{name} ({where})" for name, where in found.items()))
 
 
 def _check_database(data_dir: Path, settings: Settings) -> Iterator[Finding]:

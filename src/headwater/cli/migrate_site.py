@@ -11,6 +11,7 @@ import click
 
 from headwater.accounts.settings import IdentitySettings
 from headwater.kernel import HeadwaterError, Kind
+from headwater.ledger.keys import LogKeyMissing, find_log, signer_of, write_key_file
 from headwater.web.terminal import Output, json_option
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def migrate_site(
             text = "The move is given up; the site goes on where it is." if was else "Nothing was being moved."
             out.result({"aborted": was}, text)
             return
-        source = dataclasses.replace(source, secret=_secret_of(source))
+        source = dataclasses.replace(source, secret=_secret_of(source), log_key=_log_key_of(source))
         if to_dir is None:
             to_database, to_blobs = to_database or from_database, to_blobs or from_blobs
         target = _place(to_dir or from_dir, to_database, to_blobs)
@@ -157,6 +158,17 @@ def _keep_secret(source: Place, target: Place) -> None:
     if target.db.dialect == "sqlite" and source.secret is not None and path != source.data_dir / "secret":
         path.touch(mode=0o600)
         path.write_bytes(source.secret)
+    if target.db.dialect == "sqlite" and source.log_key is not None and path != source.data_dir / "secret":
+        write_key_file(target.data_dir, source.log_key)
+
+
+def _log_key_of(place: Place) -> bytes | None:
+    """What the log is signed with; None where that is not to be had, and the site moves without it."""
+    log = place.db.read(find_log)
+    try:
+        return None if log is None else signer_of(log, place.data_dir).seed
+    except LogKeyMissing:
+        return None
 
 
 def _next(source: Place, target: Place) -> str:

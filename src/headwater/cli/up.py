@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def up(data_dir: Path, background: bool, as_json: bool, **flags: Any) -> int:  #
 
     def on_ready(ready: Ready) -> None:
         facts = {"url": ready.url, "pid": ready.pid, "data": str(data_dir), "first_admin_link": ready.first_admin_link}
-        out.result(facts, _welcome(ready.url, ready.first_admin_link, "Stop it with Ctrl-C."))
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # a full disk, say: server.json tells it, too
+            out.result(facts, _welcome(ready.url, ready.first_admin_link, "Stop it with Ctrl-C."))
+            sys.stdout.flush()
 
     try:
         return serve(
