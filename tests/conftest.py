@@ -30,6 +30,7 @@ from headwater.accounts.service import organisations, people, tokens
 from headwater.cli.open import open_site
 from headwater.kernel import SYSTEM, utcnow
 from tests import growth
+from tests.servers.chromium import chromium, windows_closed  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

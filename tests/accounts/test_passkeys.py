@@ -13,7 +13,7 @@ from headwater.kernel import utcnow
 from tests.accounts.test_second_factor_pages import make_stale
 from tests.conftest import PASSWORD
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("windows_closed")]
 
 
 @pytest.fixture
@@ -22,19 +22,9 @@ def here(live_app):
     return f"http://localhost:{urlsplit(live_app.url).port}"
 
 
-@pytest.fixture
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-def page_with_key(browser, here, *, verifies=True):
+def page_with_key(chromium, here, *, verifies=True):
     """A page, its complaints, and the session that holds its authenticator."""
-    context = browser.new_context(base_url=here, locale="en-GB")
+    context = chromium.new_context(base_url=here, locale="en-GB")
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -66,9 +56,9 @@ def add_key(page, name="this laptop"):
     page.wait_for_selector("text=Your recovery codes")
 
 
-def test_a_passkey_is_added_and_signs_in_alone_and_beside_the_password(live_app, here, browser):
+def test_a_passkey_is_added_and_signs_in_alone_and_beside_the_password(live_app, here, chromium):
     live_app.add_person("kay")
-    page, complaints, devtools, key = page_with_key(browser, here)
+    page, complaints, devtools, key = page_with_key(chromium, here)
     sign_in(page, "kay")
     page.wait_for_url(f"{here}/")
     add_key(page)
@@ -93,10 +83,10 @@ def test_a_passkey_is_added_and_signs_in_alone_and_beside_the_password(live_app,
     assert [each for each in complaints if "401" not in each] == []
 
 
-def test_a_passkey_confirms_and_the_act_goes_on(live_app, here, browser):
+def test_a_passkey_confirms_and_the_act_goes_on(live_app, here, chromium):
     live_app.add_person("lea")
     live_app.hf("lea").create_repo("lea/gone")
-    page, _, _, _ = page_with_key(browser, here)
+    page, _, _, _ = page_with_key(chromium, here)
     sign_in(page, "lea")
     page.wait_for_url(f"{here}/")
     add_key(page)
@@ -111,9 +101,9 @@ def test_a_passkey_confirms_and_the_act_goes_on(live_app, here, browser):
     assert not live_app.hf("lea").repo_exists("lea/gone")
 
 
-def test_a_key_that_cannot_verify_its_person_does_not_sign_in_alone(live_app, here, browser):
+def test_a_key_that_cannot_verify_its_person_does_not_sign_in_alone(live_app, here, chromium):
     live_app.add_person("mo")
-    page, _, devtools, key = page_with_key(browser, here)
+    page, _, devtools, key = page_with_key(chromium, here)
     sign_in(page, "mo")
     page.wait_for_url(f"{here}/")
     add_key(page)
@@ -126,13 +116,13 @@ def test_a_key_that_cannot_verify_its_person_does_not_sign_in_alone(live_app, he
     assert "/login" in page.url
 
 
-def test_a_passkey_of_the_name_is_not_offered_at_the_address(live_app, here, browser):
+def test_a_passkey_of_the_name_is_not_offered_at_the_address(live_app, here, chromium):
     live_app.add_person("nia")
-    page, _, _, _ = page_with_key(browser, here)
+    page, _, _, _ = page_with_key(chromium, here)
     sign_in(page, "nia")
     page.wait_for_url(f"{here}/")
     add_key(page)
-    other = browser.new_context(base_url=live_app.url, locale="en-GB").new_page()
+    other = chromium.new_context(base_url=live_app.url, locale="en-GB").new_page()
     sign_in(other, "nia")
     other.wait_for_url("**/login/second?*")
     assert "belong to another address" in other.inner_text("main")
@@ -140,10 +130,10 @@ def test_a_passkey_of_the_name_is_not_offered_at_the_address(live_app, here, bro
 
 
 @pytest.mark.parametrize(("locale", "scheme"), [("en-GB", "light"), ("zh-CN", "dark")])
-def test_the_steps_of_setting_up_fit_every_screen(live_app, here, browser, locale, scheme):
+def test_the_steps_of_setting_up_fit_every_screen(live_app, here, chromium, locale, scheme):
     name = f"pia-{scheme}"
     live_app.add_person(name)
-    context = browser.new_context(base_url=here, locale=locale, color_scheme=scheme)
+    context = chromium.new_context(base_url=here, locale=locale, color_scheme=scheme)
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     shots = os.environ.get("TEST_SHOTS")

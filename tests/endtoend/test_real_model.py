@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import PASSWORD
 from tests.endtoend.conftest import Material
-from tests.pages.conftest import CHROMIUM, CHROMIUM_ARGS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def sha256_of(path: Path) -> str:
@@ -182,13 +185,12 @@ def test_a_commit_made_by_either_way_is_the_same_objects(pushed: Client, tmp_pat
 
 
 @pytest.mark.browser
-def test_the_page_takes_the_model_and_the_hub_client_gives_it_back(client: Client, material: Material, tmp_path: Path):
+def test_the_page_takes_the_model_and_the_hub_client_gives_it_back(
+    client: Client, material: Material, chromium: Browser, tmp_path: Path
+):
     """Sign in, make a repository, choose the files, commit: all by the page, in Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        page = browser.new_context(locale="en-GB").new_page()
+    with chromium.new_context(locale="en-GB") as context:
+        page = context.new_page()
         page.goto(f"{client.url}/login")
         page.fill("#f-name", "ada")
         page.fill("#f-password", PASSWORD)
@@ -202,7 +204,6 @@ def test_the_page_takes_the_model_and_the_hub_client_gives_it_back(client: Clien
         page.locator("#f-files").set_input_files(sorted(material.model.iterdir()))
         page.get_by_role("button", name="Upload and commit").click()
         page.wait_for_url(f"{client.url}/ada/smol-page/tree/main", timeout=180_000)
-        browser.close()
     client.python(
         f"from huggingface_hub import snapshot_download as get; get('ada/smol-page', local_dir={str(tmp_path / 'm')!r})"
     )

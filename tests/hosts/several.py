@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import LiveApp
+from tests.hosts.stopping import processes_below
 from tests.servers.nginx import nginx
 from tests.servers.postgres import cluster
 from tests.servers.seaweed import KEY_ID, SECRET_KEY, seaweed
@@ -25,14 +28,7 @@ class Host(LiveApp):
         super().__init__(data, env=env, options={"port": port, "workers": 1})
 
     def processes(self) -> list[int]:
-        """With those that were started by threads, as git's are."""
-        pids, at = [self.process.pid], 0
-        while at < len(pids):
-            for children in Path(f"/proc/{pids[at]}/task").glob("*/children"):
-                with contextlib.suppress(OSError):
-                    pids += [int(pid) for pid in children.read_text().split()]
-            at += 1
-        return pids
+        return processes_below(self.process.pid)
 
     def queue_worker(self) -> int:
         """Its process: the parent starts it after the one web worker."""
@@ -49,13 +45,11 @@ class Host(LiveApp):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
-    def runs(self, program: str) -> bool:
-        """Whether a process of this host is ``program``."""
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                if program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    return True
-        return False
+    def stop_in(self, program: str, timeout_s: float = 120) -> None:
+        """Come back when a process of this host is ``program``, which stands still from then on."""
+        watcher = [sys.executable, "-m", "tests.hosts.stopping", str(self.process.pid), program, str(timeout_s)]
+        done = subprocess.run(watcher, cwd=DEPLOY.parent, check=False, timeout=timeout_s + 30)
+        assert done.returncode == 0, f"{program} was not seen in {timeout_s} s"
 
 
 def new_database(name: str) -> str:

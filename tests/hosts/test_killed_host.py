@@ -152,7 +152,7 @@ def _kill_one(folder: Path, dying: Host, second: Host, third: Host, receiver: Re
     try:
         wait_for(lambda: each_did(dict.fromkeys((c.name for c in clients), ENOUGH)), timeout_s=60)
         wait_for(lambda: watching.read(queue.count_by_state).get("running"), what="a job under way")
-        _wait_closely(lambda: dying.runs("index-pack"), what="a push that the first host receives")
+        dying.stop_in("index-pack")  # a push that the first host receives
         dying.kill()
         killed = time.monotonic()
         at_kill = {client.name: len(client.done) for client in clients}
@@ -189,6 +189,8 @@ def _kill_one(folder: Path, dying: Host, second: Host, third: Host, receiver: Re
             assert list(pool.map(require_all, (second, third))) == [None, None]
         wait_for(lambda: watching.read(queue.count_by_state) == {}, timeout_s=60, what="the end of all jobs")
     finally:
+        for client in clients:  # what acts on would use the hub client's one session in the tests after this
+            client.stopping.set()
         watching.close()
     assert len(receiver.received) > heard  # what the dead host was about to tell was told by another
     print(
@@ -218,11 +220,3 @@ def _discussion(host: Host, num: int, repo: str):
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=host.direct, token=host.token("ada")).get_discussion_details(repo, num).events
-
-
-def _wait_closely(condition: Callable[[], bool], *, what: str) -> None:
-    """As ``wait_for``, for what lasts but a moment; a loop without any rest would take a core from those it waits for."""
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)

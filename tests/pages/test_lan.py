@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD, LiveApp
-from tests.pages.conftest import CHROMIUM, CHROMIUM_ARGS
+from tests.servers.chromium import CHROMIUM, CHROMIUM_ARGS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -14,13 +14,12 @@ from headwater.kernel import utcnow
 from headwater.serving import store, usage_store
 from headwater.serving.models import Used
 from tests.conftest import wait_for
-from tests.pages.conftest import CHROMIUM, CHROMIUM_ARGS
 from tests.pages.test_browser import look
 from tests.pages.test_upload import watched
 from tests.serving.conftest import Serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Browser, BrowserContext
 
 pytestmark = pytest.mark.models
 Browse = Callable[..., "BrowserContext"]
@@ -116,22 +115,14 @@ def test_usage_and_its_limits_by_form(serving: Serving, ada: httpx.Client) -> No
 
 
 @pytest.fixture(scope="module")
-def browse(serving: Serving, cookie: str) -> Iterator[Browse]:
-    from playwright.sync_api import sync_playwright
+def browse(serving: Serving, cookie: str, chromium: Browser) -> Browse:
+    def open_window(language: str = "en", theme: str = "light", width: int = 1280) -> BrowserContext:
+        context = chromium.new_context(viewport={"width": width, "height": 800})
+        values = {"hw_lang": language, "hw_theme": theme, "hw_session": cookie}
+        context.add_cookies([{"name": key, "value": value, "url": serving.app.url} for key, value in values.items()])
+        return context
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-
-        def open_window(language: str = "en", theme: str = "light", width: int = 1280) -> BrowserContext:
-            context = browser.new_context(viewport={"width": width, "height": 800})
-            values = {"hw_lang": language, "hw_theme": theme, "hw_session": cookie}
-            context.add_cookies(
-                [{"name": key, "value": value, "url": serving.app.url} for key, value in values.items()]
-            )
-            return context
-
-        yield open_window
-        browser.close()
+    return open_window
 
 
 @pytest.mark.browser

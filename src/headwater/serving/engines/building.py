@@ -46,6 +46,9 @@ _FLAGS = (
     "-DLLAMA_OPENSSL=OFF",
     "-DLLAMA_SUBPROCESS=OFF",
 )
+# gcc 12 builds llama.cpp's code for AMX so that it dies of its first matrix ("ldtilecfg"): all of that asks for this macro.
+# What takes a macro away holds for every compiler and whatever -march=native finds; the processor need not have AMX.
+_NO_AMX = "-U__AMX_INT8__"
 _DONE = re.compile(r"^\[(\d+)/(\d+)\]")
 
 Told = Callable[[str, float], None]
@@ -69,6 +72,8 @@ def install(*, version: str = llama.VERSION, jobs: int = 0, tell: Told, again: b
     with tempfile.TemporaryDirectory(prefix="building-", dir=home.parent) as name, log.open("wb", buffering=0) as out:
         folder = Path(name)
         environment = {**os.environ, "TMPDIR": str(folder)}
+        for flags in ("CFLAGS", "CXXFLAGS"):
+            environment[flags] = f"{os.environ.get(flags, '')} {_NO_AMX}".strip()
         tell("making an environment of its own", 0.0)
         _run(
             [sys.executable, "-m", "venv", str(folder / "venv")], environment, out, log, "no environment could be made"

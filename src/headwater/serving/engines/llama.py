@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from functools import cache
 from pathlib import Path
 
 from headwater.compute import engines
@@ -27,13 +25,6 @@ def find(settings: Settings) -> Path | None:
     return Path(named) if named is not None else engines.find_program(LLAMA_CPP, SERVER)
 
 
-@cache
-def _has_amx() -> bool:
-    with contextlib.suppress(OSError):
-        return " amx_tile" in Path("/proc/cpuinfo").read_text()
-    return False
-
-
 def command(program: Path, one: Endpoint, model: Path, host: str, port: int, threads: int) -> list[str]:
     arguments = [
         str(program), "--model", str(model), "--alias", one.model,
@@ -45,9 +36,6 @@ def command(program: Path, one: Endpoint, model: Path, host: str, port: int, thr
         # What it keeps of prompts for their next turn, in memory: its own measure would be 8 GiB an engine.
         "--cache-ram", "256",
     ]  # fmt: skip
-    if program.is_relative_to(cache_folder()) and _has_amx():
-        # gcc 12 builds llama.cpp's code for AMX so that it dies of its first matrix ("ldtilecfg"); so it is not used.
-        arguments.append("--no-repack")
     if one.task == "embed":
         # Each text goes through in one piece, so it must fit.
         size = str(one.context_tokens)
