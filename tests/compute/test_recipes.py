@@ -36,6 +36,7 @@ with: {least_length: none, deep: 1}
     assert set(found) == {
         "name",
         "inputs.Text.[key]",
+        "inputs.Text.repo",
         "inputs.other.commit",
         "resources.cpus",
         "resources.memory",
@@ -80,10 +81,20 @@ inputs:
   secret: {repo: datasets/bob/secret}
   absent: {repo: datasets/bob/absent}
   bad: {repo: "not a name"}
-outputs: {counts: {repo: datasets/eve/x}}
+outputs: {theirs: {repo: datasets/bob/open}, deep: {repo: datasets/eve/x, depth: 1}}
+resources: {cpus: 100}
+with: {least_length: none}
 """,
     )
-    assert set(found) == {"inputs.bad.repo"}, "what cannot be read at all comes first"
+    assert set(found) == {
+        "inputs.secret.repo",
+        "inputs.absent.repo",
+        "inputs.bad.repo",
+        "outputs.theirs.repo",
+        "outputs.deep.depth",
+        "resources.cpus",
+        "with.least_length",
+    }, "what is wrong in the text hides nothing that is missing"
     found = _problems(
         RunsClient(runs_app, "eve"),
         """

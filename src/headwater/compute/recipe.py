@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from headwater.compute.errors import BadRecipe
 from headwater.compute.kinds import Kind, find_kind, kinds
@@ -70,6 +70,21 @@ class Recipe:
         return found
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What could be read of a recipe, also where ``problems`` are found in it: the parts that are well-formed by themselves.
+
+    ``recipe`` is there where nothing is wrong.
+    """
+
+    kind: Kind
+    inputs: Mapping[str, InputRef]
+    outputs: Mapping[str, OutputRef]
+    need: Need | None
+    problems: list[Problem]
+    recipe: Recipe | None
+
+
 def parse_repo(text: str) -> RepoRef:
     """``[models/|datasets/|spaces/]namespace/name``.
 
@@ -88,6 +103,18 @@ def parse(text: str) -> Recipe:
     Raises:
         BadRecipe: with every problem that can be seen in the text alone.
     """
+    found = read(text)
+    if found.recipe is None:
+        raise BadRecipe(found.problems)
+    return found.recipe
+
+
+def read(text: str) -> Reading:
+    """What a recipe says, as far as it can be made out.
+
+    Raises:
+        BadRecipe: it is no YAML, no mapping, or of no kind that is known.
+    """
     try:
         given = strict_yaml.load(text)
     except strict_yaml.BadYaml as exc:
@@ -104,27 +131,70 @@ def parse(text: str) -> Recipe:
     return _typed(kind, given, text)
 
 
-def _typed(kind: Kind, given: dict[str, Any], text: str) -> Recipe:
+def _typed(kind: Kind, given: dict[str, Any], text: str) -> Reading:
     from pydantic import ValidationError
 
-    model = model_of(kind)
-    try:
-        said = model.model_validate(given)
-    except ValidationError as exc:
-        raise BadRecipe(_problems(exc)) from exc
     problems: list[Problem] = []
-    inputs = {n: InputRef(ref, v.revision) for n, v in said.inputs.items() if (ref := _ref(problems, "inputs", n, v))}
+    try:
+        said = model_of(kind).model_validate(given)
+        parts: _Parts = said
+    except ValidationError as exc:
+        said, parts = None, _well_formed(given)
+        problems += _problems(exc)
+    inputs = {n: InputRef(ref, v.revision) for n, v in parts.inputs.items() if (ref := _ref(problems, "inputs", n, v))}
     outputs = {
-        n: OutputRef(ref, v.private) for n, v in said.outputs.items() if (ref := _ref(problems, "outputs", n, v))
+        n: OutputRef(ref, v.private) for n, v in parts.outputs.items() if (ref := _ref(problems, "outputs", n, v))
     }
-    wanted = said.resources
-    if wanted.chip is not None and not wanted.gpus:
-        what = f"it names the chip {wanted.chip!r} and asks for none"
-        problems.append(Problem("resources.gpus", what, "Set gpus to 1 or more, or leave chip out."))
-    if problems:
-        raise BadRecipe(problems)
-    need = Need(wanted.cpus, int(wanted.memory_gb * 1e9), wanted.gpus, wanted.chip, wanted.time_limit_s)
-    return Recipe(kind, said.name, text, inputs, outputs, need, said.retries, said.seed, said.own)
+    wanted, need = parts.resources, None
+    if wanted is not None:
+        need = Need(wanted.cpus, int(wanted.memory_gb * 1e9), wanted.gpus, wanted.chip, wanted.time_limit_s)
+        if wanted.chip is not None and not wanted.gpus:
+            what = f"it names the chip {wanted.chip!r} and asks for none"
+            problems.append(Problem("resources.gpus", what, "Set gpus to 1 or more, or leave chip out."))
+    recipe = None
+    if said is not None and need is not None and not problems:
+        recipe = Recipe(kind, said.name, text, inputs, outputs, need, said.retries, said.seed, said.own)
+    return Reading(kind, inputs, outputs, need, problems, recipe)
+
+
+class _Parts(Protocol):
+    """What names repositories and asks for room, in every kind of recipe: ``envelope``'s models."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    resources: Any
+
+
+@dataclass
+class _Salvaged:
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    resources: Any
+
+
+def _well_formed(given: dict[str, Any]) -> _Salvaged:
+    """What of a recipe that is wrong somewhere is right by itself, so that its names can be looked up all the same."""
+    common = _common()
+
+    def each(part: str, model: Any) -> dict[str, Any]:
+        named = given.get(part)
+        tried = {n: _try(model, v) for n, v in named.items()} if isinstance(named, dict) else {}
+        return {
+            n: found for n, found in list(tried.items())[:MOST_PROBLEMS] if isinstance(n, str) and found is not None
+        }
+
+    return _Salvaged(
+        each("inputs", common.Input), each("outputs", common.Output), _try(common.Resources, given.get("resources", {}))
+    )
+
+
+def _try(model: Any, value: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def _ref(problems: list[Problem], part: str, name: str, said: Any) -> RepoRef | None:

@@ -26,6 +26,7 @@ class Size:
     steps: int
     checkpoint_every: int
     batch_size: int
+    accumulate: int
     max_length: int
     items: int  # of each task of the suite
     check_tokens: int  # that conversions are compared on
@@ -36,7 +37,8 @@ WHOLE = Size(
     most_bytes=6_000_000,
     steps=40,
     checkpoint_every=20,
-    batch_size=4,
+    batch_size=2,
+    accumulate=2,
     max_length=256,
     items=5,
     check_tokens=1024,
@@ -47,6 +49,7 @@ SMALL = Size(
     steps=2,
     checkpoint_every=2,
     batch_size=1,
+    accumulate=1,
     max_length=64,
     items=1,
     check_tokens=128,
@@ -54,7 +57,13 @@ SMALL = Size(
 
 
 def _recipe(
-    kind: str, name: str, inputs: Mapping[str, At], output: tuple[str, str], cpus: int, own: Mapping[str, object]
+    kind: str,
+    name: str,
+    inputs: Mapping[str, At],
+    output: tuple[str, str],
+    cpus: int,
+    own: Mapping[str, object],
+    memory_gb: int = 3,
 ) -> str:
     """As YAML, of which JSON is a part: values are written as JSON, so no text needs thought about quotes."""
     given = "\n".join(
@@ -65,7 +74,7 @@ def _recipe(
     return (
         f"kind: {kind}\nname: {json.dumps(name, ensure_ascii=False)}\ninputs:\n{given}\n"
         f"outputs:\n  {output[0]}: {{repo: {output[1]}}}\n"
-        f"resources: {{cpus: {cpus}, memory_gb: 3}}\nseed: 1\nwith:\n{fields}\n"
+        f"resources: {{cpus: {cpus}, memory_gb: {memory_gb}}}\nseed: 1\nwith:\n{fields}\n"
     )
 
 
@@ -113,12 +122,13 @@ def train(base: At, data: At, output: str, *, size: Size, cpus: int) -> str:
         "lora": {"rank": 8, "alpha": 16},
         "learning_rate": 2e-4,
         "batch_size": size.batch_size,
+        "accumulate": size.accumulate,
         "max_length": size.max_length,
         "checkpoints": {"every": size.checkpoint_every},
     }
-    return _recipe(
-        "train", "Tour: continued training by LoRA", {"base": base, "data": data}, ("model", output), cpus, own
-    )
+    # Beside the weights: logits of 49,152 words for each token of a batch, a few times over.
+    inputs = {"base": base, "data": data}
+    return _recipe("train", "Tour: continued training by LoRA", inputs, ("model", output), cpus, own, memory_gb=4)
 
 
 def evaluate(model: At, suite: At, tasks: Sequence[str], output: str, *, when: str, size: Size, cpus: int) -> str:

@@ -11,10 +11,10 @@ from headwater import accounts, ledger
 from headwater.accounts import Action
 from headwater.compute import recipe as recipes
 from headwater.compute.errors import BadRecipe, BadRunRequest, PriorityNotAllowed, RunNotFound
-from headwater.compute.kinds import find_kind
+from headwater.compute.kinds import Kind, find_kind
 from headwater.compute.models import PRIORITIES, Need, Problem, State
 from headwater.compute.naming import typed_path
-from headwater.compute.recipe import InputRef, OutputRef, Recipe, RepoRef
+from headwater.compute.recipe import InputRef, OutputRef, Reading, Recipe, RepoRef
 from headwater.compute.rows import Output, Run, RunHost, RunInput
 from headwater.compute.service import access as run_access
 from headwater.compute.settings import ComputeSettings
@@ -78,10 +78,7 @@ def submit(
     if PRIORITIES[priority] > 0 and not actor.is_site_admin:
         raise PriorityNotAllowed
     source = read_source(site, actor, text=text, repo=repo, path=path, revision=revision)
-    recipe = recipes.parse(source.text)
-    found = _resolve(site, actor, recipe)
-    if found.problems:
-        raise BadRecipe(found.problems)
+    recipe, found = _look_into(site, actor, source.text)
     return site.db.write(
         _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, _limit(site, recipe.need)
     )
@@ -111,11 +108,21 @@ def check(site: Site, actor: Actor, text: str) -> Recipe:
     """
     if actor.account_id is None:
         raise accounts.NotSignedIn
-    recipe = recipes.parse(text)
-    found = _resolve(site, actor, recipe)
-    if found.problems:
-        raise BadRecipe(found.problems)
-    return recipe
+    return _look_into(site, actor, text)[0]
+
+
+def _look_into(site: Site, actor: Actor, text: str) -> tuple[Recipe, _Found]:
+    """Read it, and look up what it names: what is wrong in its text hides nothing that is missing.
+
+    Raises:
+        BadRecipe
+    """
+    reading = recipes.read(text)
+    found = _resolve(site, actor, reading)
+    problems = reading.problems + found.problems
+    if reading.recipe is None or problems:
+        raise BadRecipe(problems)
+    return reading.recipe, found
 
 
 def read_source(
@@ -149,18 +156,21 @@ def read_source(
 # ---- what names stand for
 
 
-def _resolve(site: Site, actor: Actor, recipe: Recipe) -> _Found:
+def _resolve(site: Site, actor: Actor, reading: Reading) -> _Found:
     found = _Found()
-    for name, ref in recipe.inputs.items():
+    for name, ref in reading.inputs.items():
         _resolve_input(site, actor, name, ref, found)
-    for name, out in recipe.outputs.items():
-        site.db.read(_resolve_output, actor, recipe, name, out, found)
+    for name, out in reading.outputs.items():
+        site.db.read(_resolve_output, actor, reading.kind, name, out, found)
+    if reading.need is not None:
+        site.db.read(_check_need, reading.need, found)
+    if reading.recipe is None:
+        return found
     if found.owner_id is None:
         found.owner_id = actor.account_id
         _check_submitter(site, actor, found)
-    site.db.read(_check_need, recipe.need, found)
-    if recipe.kind.check is not None and not found.problems:
-        found.problems += site.db.read(recipe.kind.check, actor, recipe)
+    if reading.kind.check is not None and not found.problems:
+        found.problems += site.db.read(reading.kind.check, actor, reading.recipe)
     return found
 
 
@@ -192,9 +202,9 @@ def _resolve_input(site: Site, actor: Actor, name: str, ref: InputRef, found: _F
         found.problems.append(Problem(f"{where}.repo", what, "Check its name and type."))
 
 
-def _resolve_output(tx: Tx, actor: Actor, recipe: Recipe, name: str, out: OutputRef, found: _Found) -> None:
+def _resolve_output(tx: Tx, actor: Actor, of: Kind, name: str, out: OutputRef, found: _Found) -> None:
     where = f"outputs.{name}.repo"
-    kind = out.repo.kind or RepoKind(recipe.kind.output_type)
+    kind = out.repo.kind or RepoKind(of.output_type)
     try:
         check_name(out.repo.name.name)
         there = access.find_by_name(tx, kind, out.repo.name)
