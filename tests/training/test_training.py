@@ -78,6 +78,23 @@ def test_fine_tuning_by_lora_makes_a_model_with_card_curves_and_checkpoints(
         assert "(4N + 6N_adapter + 12LHQT) / peak (after PaLM, arXiv:2204.02311, appendix B)" in page.text
 
 
+def test_fine_tuning_of_all_weights_learns_the_answers(training_app: LiveApp, ada: RunsClient, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    fields = "epochs: 2\nlearning_rate: 0.01\nbatch_size: 6\ncheckpoints: {revisions: false}"
+    over = _done(ada, recipe("sft", "answers", "full", fields))
+    assert (over["result"]["rows"], over["result"]["steps"]) == (36, 12)
+    base, tuned = (load_file(_fetch(training_app, name, tmp_path) / "model.safetensors") for name in ("tiny", "full"))
+    assert base.keys() == tuned.keys()
+    assert [name for name in base if bool((base[name] == tuned[name]).all())] == []
+    folder = tmp_path / "full-main"
+    assert not list(folder.glob("adapter*"))
+    assert "base_model_relation: finetune" in (folder / "README.md").read_text()
+    curve = [json.loads(line) for line in (folder / "training" / "curves.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in curve if "loss" in entry]
+    assert losses[-1] < 0.7 * losses[0]
+
+
 def test_a_training_that_was_killed_goes_on_and_ends_where_it_would_have(
     training_app: LiveApp, ada: RunsClient, tmp_path: Path
 ) -> None:
