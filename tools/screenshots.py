@@ -107,7 +107,7 @@ def tour_shots(url: str) -> list[Shot]:
         ("model", f"/{TRAINED}", None),
         ("run", f"/runs/{latest['train']}", None),
         ("corpus", "/datasets/tour/tour-corpus/corpus", None),
-        ("leaderboard", "/datasets/tour/headwater-bilingual/leaderboard", None),
+        ("leaderboard", "/datasets/tour/headwater-bilingual/leaderboard?partial=1", None),
         ("openness", f"/{TRAINED}/openness", None),
         ("lineage", f"/{TRAINED}/lineage", None),
         ("playground", "/playground", ask),
@@ -116,6 +116,7 @@ def tour_shots(url: str) -> list[Shot]:
 
 def ask(page: Page) -> None:
     """A question in the playground, and its answer."""
+    page.fill("#temperature", "0")
     page.fill("#prompt", QUESTION[page.evaluate("document.documentElement.lang")])
     page.click("#send")
     page.wait_for_selector("#stop", state="visible", timeout=60_000)

@@ -123,6 +123,9 @@ def test_the_shipped_suite_asked_of_a_model_shown_and_asked_again(app: LiveApp) 
     assert second["scores"] == found["scores"]
     assert "Reproduction" in httpx.get(f"{app.url}/runs/{again['run']}").text
 
+    board = httpx.get(f"{app.url}/datasets/ada/bilingual/leaderboard", headers={"Accept-Language": "en"}).text
+    assert "asked part of the items only" in board
+    assert "partial=1" in board
     assert "Nothing was evaluated with it yet" in _command(app, "leaderboard", "ada/bilingual")  # on part of the items
     app.hf("ada").update_repo_settings("ada/tiny-results", repo_type="dataset", private=True)
     assert httpx.get(f"{app.url}/api/v1/evaluations/{run['id']}").status_code == 404

@@ -168,6 +168,7 @@ class BoardPage:
     columns: Sequence[Column]
     by: Sequence[tuple[str, str, bool]]
     api_href: str
+    partial_href: str | None  # shows what alone is there: evaluations on part of the items
 
 
 def asked_of(request: Request) -> Asked:
@@ -199,6 +200,7 @@ def load_board(site: Site, actor: Actor, request: Request) -> BoardPage:
         up = not asked.ascending if is_current else key == "name"
         return Column(key, _href(here, asked, sort=key, order="up" if up else "down"), is_current, asked.ascending)
 
+    are_all_partial = made.n_partial > 0 and not made.lines and not asked.partial and not asked.name
     return BoardPage(
         head=head,
         board=made,
@@ -206,6 +208,7 @@ def load_board(site: Site, actor: Actor, request: Request) -> BoardPage:
         columns=[column(key) for key in made.columns],
         by=[(each, _href(here, asked, by=each, sort=ranking.TOTAL), each == asked.by) for each in ranking.BY],
         api_href=f"/api/v1/leaderboards/{head.repo.name}?{urlencode({'by': asked.by})}",
+        partial_href=_href(here, asked, partial="1") if are_all_partial else None,
     )
 
 

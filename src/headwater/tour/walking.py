@@ -234,7 +234,7 @@ class Walk:
             "where it comes from": page(f"{trained}/lineage"),
             "its evaluations": page(f"{trained}/evaluations"),
             "the corpus and its report": page(f"{self.at['corpus'].repo}/corpus"),
-            "the leaderboard": page(f"{self.at['suite'].repo}/leaderboard"),
+            "the leaderboard": page(f"{self.at['suite'].repo}/leaderboard?partial=1"),
             "all runs": page("runs"),
             "the endpoint": page(f"endpoints/{self.endpoint}"),
             "the playground": page("playground"),

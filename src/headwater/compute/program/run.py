@@ -73,6 +73,7 @@ class Run:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, run._take_cancel)
         sys.excepthook = run._take_exception
+        surroundings.hush_libraries()
         environment = surroundings.describe()
         run._told["environment"] = environment
         run._reporter.say(environment=environment)

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
@@ -57,6 +58,13 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor()
+
+
+def hush_libraries() -> None:
+    """Leave out of the log what torch and transformers say of themselves on import, and of which a reader can mend nothing."""
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
 def measure_energy(reporter: Any) -> Energy | None:
