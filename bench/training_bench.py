@@ -22,7 +22,7 @@ import httpx
 from bench.harness import Headwater, Report, headwater, workspace
 
 ROOT = Path(__file__).parent.parent
-STEPS, BATCH, LENGTH = 20, 4, 256
+STEPS, BATCH, LENGTH = 60, 4, 256
 GOAL = 0.95
 _MAKE = """
 import sys

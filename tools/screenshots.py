@@ -34,7 +34,7 @@ ARGS = [
 VARIANTS = "en-light-1280,zh-CN-dark-1280,zh-CN-light-390,en-dark-390"
 TOUR_VARIANTS = "en-light-1280,zh-CN-light-1280"
 TOUR_PERSON, TRAINED = "tour", "tour/SmolLM2-135M-Tour"
-QUESTION = {"en": "Name the capital of France.", "zh-CN": "What is water made of?"}
+QUESTION = "Name the capital of France."
 
 Shot = tuple[str, str, Callable[[Page], None] | None]  # name, path, and what to do there first
 
@@ -104,7 +104,6 @@ def tour_shots(url: str) -> list[Shot]:
     with urllib.request.urlopen(f"{url}/api/v1/runs?owner={TOUR_PERSON}&state=succeeded&limit=100") as answer:
         latest = {run["kind"]: run["id"] for run in reversed(json.load(answer))}
     return [
-        ("model", f"/{TRAINED}", None),
         ("run", f"/runs/{latest['train']}", None),
         ("corpus", "/datasets/tour/tour-corpus/corpus", None),
         ("leaderboard", "/datasets/tour/headwater-bilingual/leaderboard?partial=1", None),
@@ -117,7 +116,7 @@ def tour_shots(url: str) -> list[Shot]:
 def ask(page: Page) -> None:
     """A question in the playground, and its answer."""
     page.fill("#temperature", "0")
-    page.fill("#prompt", QUESTION[page.evaluate("document.documentElement.lang")])
+    page.fill("#prompt", QUESTION)
     page.click("#send")
     page.wait_for_selector("#stop", state="visible", timeout=60_000)
     page.wait_for_selector("#stop", state="hidden", timeout=120_000)
