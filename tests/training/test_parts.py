@@ -252,3 +252,59 @@ def test_shape_counts_what_is_multiplied_with() -> None:
 
     assert speed.shape_of(model(head)) == speed.Shape(40 + 16, 8, 3, 4)  # looking a token up is no multiplication
     assert speed.shape_of(model(table)) == speed.Shape(40 + 16, 8, 3, 4)  # but the table is the head, too
+
+
+def _dataset(folder: Path, configs: str, **files: str) -> Path:
+    made = folder / "data"
+    (made / "rows").mkdir(parents=True)
+    (made / "README.md").write_text(f"---\n{configs}\n---\n# Rows\n")
+    for name, text in files.items():
+        (made / "rows" / name.replace("_", ".")).write_text(text)
+    return made
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "configs: [{config_name: default, data_files: OUT/other.csv}]",
+        "configs: [{config_name: default, data_files: ../other.csv}]",
+        "configs: [{config_name: default, data_files: [{split: train, path: rows/../../other.csv}]}]",
+        "configs: [{config_name: default, data_files: 'rows/**/../../../*.csv'}]",
+        "configs: [{config_name: default, data_dir: '..'}]",
+        "configs: [{config_name: default, data_dir: OUT}]",
+        "configs: [{config_name: default, data_files: 'http://127.0.0.1:9/x.csv'}]",
+        "configs: [{config_name: default, data_files: 'zip://x.csv::OUT/x.zip'}]",
+    ],
+)
+def test_a_dataset_reads_no_files_but_its_own(tmp_path: Path, named: str) -> None:
+    (tmp_path / "other.csv").write_text("text\nsecret\n")
+    folder = _dataset(tmp_path, named.replace("OUT", str(tmp_path)), mine_csv="text\nmine\n")
+    with pytest.raises(CannotGoOn) as told:
+        rows.read(folder, None, "train")
+    assert told.value.code == "dataset_unreadable"
+    assert "secret" not in str(told.value)
+
+
+def test_a_dataset_is_read_as_its_card_says(tmp_path: Path) -> None:
+    card = (
+        "configs: [{config_name: two, data_files: [{split: train, path: rows/a.tsv}, {split: test, path: rows/b.tsv}]}]"
+    )
+    folder = _dataset(tmp_path, card, a_tsv="text\tn\none, two\t1\n", b_tsv="text\tn\nthree\t2\n")
+    assert list(rows.read(folder, "two", "test")["text"]) == ["three"]
+    assert list(rows.read(folder, None, "train")["text"]) == ["one, two"]
+    assert len(rows.read(folder, None, "train+test")) == 2
+
+
+def test_columns_that_name_pictures_are_not_opened(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = _dataset(tmp_path, "license: mit")
+    features = {"text": {"dtype": "string", "_type": "Value"}, "seen": {"_type": "Image"}}
+    picture = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    schema = pa.schema(
+        {"text": pa.string(), "seen": picture}, {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    table = pa.Table.from_pylist([{"text": "a", "seen": {"bytes": None, "path": "/etc/passwd"}}], schema)
+    pq.write_table(table, folder / "rows" / "train.parquet")
+    assert rows.read(folder, None, "train").column_names == ["text"]

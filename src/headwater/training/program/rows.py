@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headwater.training.program import own_files
 from headwater.training.program.problems import CannotGoOn
 
 # What lies in a dataset beside its data, and would be read as data where its card names no files.
@@ -40,7 +41,9 @@ def read(folder: Path, config: str | None, split: str) -> Any:
     for name in _BESIDE:
         (folder / name).unlink(missing_ok=True)  # a link of this run's own cache
     try:
-        return datasets.load_dataset(str(folder), config, split=split)
+        return own_files.load(folder, config, split)
+    except CannotGoOn:
+        raise
     except Exception as exc:  # the library raises what its readers raise
         text = " ".join(str(exc).replace(str(folder), "the dataset").split())
         raise CannotGoOn("dataset_unreadable", f"The dataset cannot be read (split {split!r}): {text[:600]}") from exc
