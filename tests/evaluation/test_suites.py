@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headwater.evaluation import suites
+from headwater.scanning import strict_yaml
 
 TASK = """
 task: colours
@@ -69,6 +75,13 @@ def test_a_task_of_data_alone_passes() -> None:
         ("tag: easy", "include: /etc/hosts.yaml", "no YAML file of this suite"),
         ("multiple_choice", "generate_code", "output_type 'generate_code' is not known"),
         ("tag: easy", "a: &x 1\nb: *x", "Anchors"),
+        ("tag: easy", "tag: {a: 1}", "`tag` is not a text"),
+        ("tag: easy", "num_fewshot: -5", "`num_fewshot` is '-5'"),
+        ("tag: easy", "num_fewshot: true", "`num_fewshot` is 'True'"),
+        ("tag: easy", "repeats: 1000000000", "from 1 to 100"),
+        ("tag: easy", "generation_kwargs: {max_gen_toks: 100000000000}", "`max_gen_toks` is"),
+        ("tag: easy", "metric_list: 5", "`metric_list` is not a list"),
+        ("{version: 2, ability: knowledge}", "5", "`metadata` is not a mapping"),
     ],
 )  # fmt: skip
 def test_what_could_run_or_fetch_is_refused(was: str, now: str, why: str) -> None:
@@ -105,3 +118,31 @@ def test_data_is_found_from_the_root_or_beside_the_task() -> None:
     suite, problems = read(colours=TASK.replace("data/colours.jsonl", "near.jsonl"))
     assert problems == ""
     assert suite.tasks["colours"].files == ("tasks/near.jsonl",)
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("abc{}%! ", max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+_FIELDS = sorted(suites._TASK_FIELDS | suites._GROUP_FIELDS | {"include", "class"})
+
+
+@given(
+    st.dictionaries(st.sampled_from(_FIELDS), _ANY, max_size=4),
+    st.sampled_from(("metric", "aggregation", "function")),
+    _ANY,
+)
+def test_any_values_are_taken_or_told_and_never_break_the_reader(
+    changed: dict[str, Any], inner: str, value: Any
+) -> None:
+    for whole in (strict_yaml.load(TASK), {"group": "g", "task": ["colours"]}):
+        for more in (
+            changed,
+            {"metric_list": [{"metric": "acc", inner: value}]},
+            {"filter_list": [{"filter": [{inner: value}]}]},
+        ):
+            text = json.dumps({**whole, **more})
+            suites.read({"tasks/colours.yaml": text, "tasks/base.yaml": TASK.replace("colours", "base")}, FILES)

@@ -66,6 +66,22 @@ _GENERATION_FIELDS = frozenset(
     """until max_gen_toks max_new_tokens max_tokens temperature top_p top_k do_sample num_beams repetition_penalty seed""".split()  # noqa: SIM905
 )
 
+_WHOLE_NUMBERS = {
+    "num_fewshot": (0, 100),
+    "repeats": (1, 100),
+    "max_gen_toks": (1, 131_072),
+    "max_new_tokens": (1, 131_072),
+    "max_tokens": (1, 131_072),
+    "num_beams": (1, 64),
+}
+_KINDS_OF_FIELDS: dict[str, Any] = {
+    "metadata": dict,
+    "dataset_kwargs": dict,
+    "metric_list": list,
+    "filter_list": list,
+    "tag": (str, list),
+}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -244,7 +260,7 @@ class _Reader:
         for key in sorted(set(data) - _TASK_FIELDS):
             self._say(path, f"the field `{key[:60]}` is not taken here", _WHY.get(key, "Take it out."))
         kind = data.get("output_type", "generate_until")
-        if kind not in LIKELIHOOD | GENERATION:
+        if not _among(kind, LIKELIHOOD | GENERATION):
             self._say(
                 path,
                 f"the output_type {str(kind)[:60]!r} is not known",
@@ -255,6 +271,7 @@ class _Reader:
         self._filters(path, data)
         self._fewshot(path, data)
         self._generation(path, data)
+        self._values(path, data)
         for key in ("doc_to_text", "doc_to_target", "doc_to_choice", "description"):
             if _has_code(data.get(key)):
                 self._say(path, f"`{key}` is a call of Python", "Write it as a Jinja template.")
@@ -278,7 +295,7 @@ class _Reader:
     def _data(self, path: str, data: dict[str, Any]) -> tuple[str, ...]:
         """The files it reads, as paths of the repository; in ``data`` they stay as they were."""
         kind = data.get("dataset_path")
-        if kind not in FORMATS:
+        if not _among(kind, FORMATS):
             self._say(
                 path,
                 f"its data is {str(kind)[:120]!r}, and data comes from the suite's own repository alone",
@@ -317,14 +334,14 @@ class _Reader:
     def _metrics(self, path: str, data: dict[str, Any]) -> None:
         for each in _dicts(data.get("metric_list")):
             metric = each.get("metric")
-            if metric not in _METRICS:
+            if not _among(metric, _METRICS):
                 what = f"the metric {str(metric)[:60]!r} is none that lm-eval has by itself"
                 self._say(
                     path,
                     what,
                     f"Metrics that are downloaded or imported are not run. There are: {', '.join(sorted(_METRICS))}.",
                 )
-            if each.get("aggregation") is not None and each["aggregation"] not in _AGGREGATIONS:
+            if each.get("aggregation") is not None and not _among(each["aggregation"], _AGGREGATIONS):
                 self._say(
                     path,
                     f"the aggregation {str(each['aggregation'])[:60]!r} is not known",
@@ -336,7 +353,7 @@ class _Reader:
     def _filters(self, path: str, data: dict[str, Any]) -> None:
         for chain in _dicts(data.get("filter_list")):
             for each in _dicts(chain.get("filter")):
-                if each.get("function") not in _FILTERS - {"map", "decontaminate"}:
+                if not _among(each.get("function"), _FILTERS - {"map", "decontaminate"}):
                     known = ", ".join(sorted(_FILTERS - {"map", "decontaminate"}))
                     self._say(
                         path, f"the filter {str(each.get('function'))[:60]!r} is not known here", f"There are: {known}."
@@ -370,6 +387,19 @@ class _Reader:
                 f"`generation_kwargs.{key[:60]}` is not taken here",
                 f"There are: {', '.join(sorted(_GENERATION_FIELDS))}.",
             )
+
+    def _values(self, path: str, data: dict[str, Any]) -> None:
+        """Fields whose value lm-eval would stumble over, or would work on without end."""
+        given = data.get("generation_kwargs")
+        numbers = {**data, **(given if isinstance(given, dict) else {})}
+        for key, (least, most) in _WHOLE_NUMBERS.items():
+            value = numbers.get(key)
+            if value is not None and (type(value) is not int or not least <= value <= most):
+                self._say(path, f"`{key}` is {str(value)[:60]!r}", f"Use a whole number from {least} to {most:,}.")
+        for key, kind in _KINDS_OF_FIELDS.items():
+            if data.get(key) is not None and not isinstance(data[key], kind):
+                what = "a mapping" if kind is dict else "a list" if kind is list else "a text, or a list of texts"
+                self._say(path, f"`{key}` is not {what}", f"Write it as {what}.")
 
     # ---- groups
 
@@ -446,6 +476,11 @@ def find_file(files: Collection[str], path: str, name: str) -> str | None:
         if not target.startswith("..") and target in files:
             return target
     return None
+
+
+def _among(value: Any, known: Collection[str]) -> bool:
+    """Of whatever a file holds: a list or a mapping is in no set."""
+    return isinstance(value, str) and value in known
 
 
 def _texts(value: Any) -> list[str]:
