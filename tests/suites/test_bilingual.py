@@ -247,6 +247,20 @@ def test_a_check_means_what_it_says(check, passing, failing):
         ("The answer is A.", "A"),
         ("答案：B", "B"),
         ("选Ｃ", "C"),
+        ("C. Paris", "C"),
+        ("A good answer is B", "B"),
+        ("The answer is a bit tricky: C", "C"),
+        ("To answer a question like this: C", "C"),
+        ("The correct option is B", "B"),
+        ("The right letter is D.", "D"),
+        ("D) because A is wrong", "D"),
+        ("A cat sat on B or C", None),
+        ("答案不选A，选B", "B"),
+        ("答案应该是B", "B"),
+        ("选项B", "B"),
+        ("我选择C", "C"),
+        ("<think>A or C?</think>\n\nB", "B"),
+        ("<think>A or", None),
         ("Because", None),
         ("", None),
     ],
@@ -300,3 +314,20 @@ def test_a_program_that_only_computes_holds():
     assert sandbox.holds(
         "import math, re, json\nfrom decimal import Decimal\nprint('x')\nassert math.sqrt(4) == Decimal(2)"
     )
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "holds"),
+    [
+        ("chat-zh-10", "您了吃了没有啊？", False),
+        ("chat-zh-08", "百分之百以国务院通知为准，反正万事等通知", False),
+        ("role-en-07", "I'm afraid the cake's all gone, sir; we've eaten it and it's a pity.", False),
+        ("role-en-07", "The vicar's appetite has claimed the last of the cake, sir.", True),
+        ("gen-zh-09", "尊敬的班主任：\n我因发烧需要休息，11 月 3 日请假一天，望批准。\n学生：李想", True),
+        ("tool-zh-10", '{"name": "send_sms", "arguments": {"to": "13700001234", "text": "抱歉，我要晚到大约二十来分钟"}}', True),
+        ("tool-zh-10", '{"name": "send_sms", "arguments": {"to": "13700001234", "text": "我要晚到十分钟"}}', False),
+    ],
+)  # fmt: skip
+def test_what_an_item_asks_is_what_its_check_asks(item, text, holds):
+    (found,) = [each for each in ITEMS if each["id"] == item]
+    assert checks.holds(found["check"], text) is holds

@@ -15,9 +15,16 @@ from typing import Any
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)```", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
-_LETTER = re.compile(
-    r"(?:^|answer\s*(?:is|:)?\s*|答案\s*(?:是|为|选|:)?\s*|选\s*)[\s(*\[\"']*([a-d])(?![a-z])", re.IGNORECASE
+_THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
+_FRAME = r"[\s(\[*\"'“「]*"  # what may stand around a letter
+_FIRST = re.compile(
+    rf"{_FRAME}(?:([A-D])(?=[)\]*\"'”」]*(?:$|\s*[.):、,。;\n]))|([a-d])[)\]*\"'”」]*(?:$|[.):、,。])|([B-D])(?=\s))|\s*\(([a-d])\)"
 )
+_NAMED = re.compile(
+    rf"(?i:(?:answer|option|choice|letter)\s*(?:is|:)\s*(?:(?:option|choice|letter)\s*)?){_FRAME}([A-D])(?![A-Za-z])"
+    rf"|(?:答案|选项|(?<!不)选择|(?<!不)选)(?:应该|应|当然)?[是为选:]*{_FRAME}([A-D])(?![A-Za-z])"
+)
+_ALONE = re.compile(r"(?<![A-Za-z'’])(?:([B-D])|(A)(?!\s+[a-z]))(?![A-Za-z'’])")
 
 
 class NeedsSandbox(Exception):
@@ -47,9 +54,16 @@ def passes(item: dict[str, Any], text: str) -> bool:
 
 
 def letter_of(text: str) -> str | None:
-    """The option an answer picks: its first letter, or the one after "answer is" or 答案是; None if neither."""
-    found = _LETTER.search(folded(text))
-    return found.group(1).upper() if found else None
+    """The option an answer picks: the letter it begins with, the one it names ("the answer is B", 应该选B), or the only one in it.
+
+    The article "A" is no letter, and what a model thinks before it answers is no answer. None where none, or more than one, is picked.
+    """
+    text = folded(_THOUGHT.sub("", text))
+    for found in (_FIRST.match(text), _NAMED.search(text)):
+        if found:
+            return next(letter for letter in found.groups() if letter).upper()
+    alone = {letter for pair in _ALONE.findall(text) for letter in pair if letter}
+    return alone.pop() if len(alone) == 1 else None
 
 
 def holds(check: dict[str, Any], text: str) -> bool:
