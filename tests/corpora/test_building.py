@@ -15,11 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from headwater.corpora import report as reports
-from headwater.corpora.program import building, reading, steps
+from headwater.corpora.program import building, materials, reading, steps
 from headwater.corpora.program.problems import CannotBuild
-from headwater.corpora.recipe import CorpusRecipe, Source
+from headwater.corpora.recipe import CorpusRecipe, Decontaminate, Source
 from tests.corpora.building import SNOW, files_of, lay_out, order
 from tests.corpora.texts import EN, ZH
 
@@ -201,6 +202,37 @@ def test_what_a_link_leads_to_outside_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.txt").write_text(EN)
     (tmp_path / "in" / "b.txt").symlink_to(tmp_path / "secret.txt")
     assert [file.name for file in reading.list_files(Source(name="s", input="s"), tmp_path / "in")] == ["a.txt"]
+
+
+def test_evaluation_data_are_read_from_their_input_alone(tmp_path: Path) -> None:
+    """Not what other runs have left beside it, neither by the pattern nor by a link."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "secret.jsonl").write_text(json.dumps({"text": ZH}))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text(json.dumps({"text": EN}))
+    (tmp_path / "in" / "b.jsonl").symlink_to(tmp_path / "other" / "secret.jsonl")
+    sources = [{"name": "s", "input": "s"}]
+    step = {"op": "decontaminate", "input": "s"}
+    recipe = CorpusRecipe.model_validate({"sources": sources, "steps": [step]})
+    found = materials.gather(recipe, lambda name: tmp_path / "in", lambda name: name)
+    assert found.evaluations == {"s": (("a.jsonl:0", EN),)}
+    for pattern in ("../other/*.jsonl", "a/../../other/*", "/etc/*", "", ".", "**a", "a**/b"):
+        with pytest.raises(ValidationError, match="files"):
+            CorpusRecipe.model_validate({"sources": sources, "steps": [step | {"files": [pattern]}]})
+        with pytest.raises(ValidationError, match="files"):
+            CorpusRecipe.model_validate({"sources": [sources[0] | {"files": [pattern]}]})
+    unsafe = Decontaminate.model_construct(
+        op="decontaminate", input="s", files=("../other/*.jsonl",), fields=(), n=13, min_units=8
+    )
+    assert materials._items(unsafe, tmp_path / "in")[0] == ()
+
+
+def test_nothing_of_a_build_stays_once_its_corpus_is_committed(tmp_path: Path) -> None:
+    for name in ("out/data", "segments/000000"):
+        (tmp_path / "corpus" / name).mkdir(parents=True)
+        (tmp_path / "corpus" / name / "texts").write_text(EN)
+    building.clear(tmp_path / "corpus")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])

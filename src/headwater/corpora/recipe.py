@@ -9,7 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MOST_SOURCES = 500
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -21,6 +21,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _pattern(value: str) -> str:
+    """What ``Path.glob`` takes, and what cannot lead out of the folder that it is given to."""
+    parts = PurePosixPath(value).parts
+    if not _GLOB.fullmatch(value) or not parts or value.startswith("/") or ".." in parts:
+        raise ValueError(f"{value!r} is no pattern of paths below the source")
+    if any("**" in part and part != "**" for part in parts):
+        raise ValueError(f"{value!r} has ** beside something else: it stands for whole folders, as in **/*.txt")
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -46,7 +57,7 @@ class Source(_Part):
     name: str = Field(pattern=_NAME)
     input: str | None = Field(None, description="One of the recipe's `inputs`.")
     folder: str | None = Field(None, description="A folder that the administrator of the site allows.")
-    files: tuple[str, ...] = Field(
+    files: tuple[Pattern, ...] = Field(
         ("**/*",), min_length=1, max_length=100, description="Patterns of paths; ** crosses folders."
     )
     format: Literal["auto", "jsonl", "parquet", "txt", "html", "man"] = "auto"
@@ -61,14 +72,6 @@ class Source(_Part):
     rights: str = Field("", max_length=2000, description="By what right these texts are used.")
     period: Period = Period()  # type: ignore[call-arg]
     weight: float | None = Field(None, ge=0, description="Its part of the mixture; with the step `mix`.")
-
-    @field_validator("files")
-    @classmethod
-    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            if not _GLOB.fullmatch(each) or each.startswith("/") or ".." in PurePosixPath(each).parts:
-                raise ValueError(f"{each!r} is no pattern of paths below the source")
-        return value
 
     @field_validator("folder")
     @classmethod
@@ -197,7 +200,7 @@ class Decontaminate(_Part):
 
     op: Literal["decontaminate"]
     input: str = Field(description="An input: a dataset repository.")
-    files: tuple[str, ...] = Field(("**/*.parquet", "**/*.jsonl"), min_length=1)
+    files: tuple[Pattern, ...] = Field(("**/*.parquet", "**/*.jsonl"), min_length=1, max_length=100)
     fields: tuple[str, ...] = Field((), description="Fields to look for; without any, all that hold text.")
     n: int = Field(13, ge=4, le=100)
     min_units: int = Field(8, ge=3, le=100)

@@ -219,6 +219,5 @@ def without_effect(report: Mapping[str, Any]) -> list[str]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what is only needed while a corpus is built."""
-    shutil.rmtree(folder / "segments", ignore_errors=True)
-    shutil.rmtree(folder / "fuzzy", ignore_errors=True)
+    """Remove all of a build, once its corpus is committed: the repository knows who may read the texts, a folder does not."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from headwater.corpora import recipe as recipes
 from headwater.corpora.program.operators.encoding import decode
 from headwater.corpora.program.problems import CannotBuild
+from headwater.corpora.program.reading import is_within, places_of
 from headwater.corpora.program.steps import Materials
 
 Found = Callable[[str], Path]
@@ -63,7 +64,7 @@ def gather(recipe: recipes.CorpusRecipe, input_path: Found, input_name: Callable
 
 def _small(root: Path, name: str, most: int) -> bytes:
     path = root / name
-    if not path.is_file() or ".." in Path(name).parts or Path(name).is_absolute():
+    if not path.is_file() or not is_within(path, places_of(root, is_input=True)):
         raise ValueError("there is no such file")
     if path.stat().st_size > most:
         raise ValueError(f"it is larger than {most >> 20} MiB")
@@ -89,7 +90,9 @@ def _words(data: bytes) -> tuple[str, ...]:
 
 
 def _items(step: recipes.Decontaminate, root: Path) -> tuple[tuple[tuple[str, str], ...], list[str]]:
-    paths = sorted({path for pattern in step.files for path in root.glob(pattern) if path.is_file()})
+    within = places_of(root, is_input=True)
+    matched = {path for pattern in step.files for path in root.glob(pattern)}
+    paths = sorted(path for path in matched if path.is_file() and is_within(path, within))
     if not paths:
         return (), [f"no file matches {'; '.join(step.files)}. Correct `files`."]
     if sum(path.stat().st_size for path in paths) > _LARGEST_EVALUATION:

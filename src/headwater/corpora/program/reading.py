@@ -135,13 +135,13 @@ def list_files(source: Source, root: Path) -> list[SourceFile]:
     """
     if not root.is_dir():
         raise CannotBuild("source_not_there", f"Source {source.name!r}: the folder {str(root)!r} is not there.")
-    within = _within(source, root)
+    within = places_of(root, is_input=source.input is not None)
     found: dict[str, SourceFile] = {}
     matched = 0
     for pattern in source.files:
         for path in root.glob(pattern):
             name = path.relative_to(root).as_posix()
-            if name in found or _hidden(name) or not path.is_file() or not _is_within(path, within):
+            if name in found or _hidden(name) or not path.is_file() or not is_within(path, within):
                 continue
             matched += 1
             layout = format_of(name) if source.format == "auto" else source.format
@@ -160,15 +160,15 @@ def list_files(source: Source, root: Path) -> list[SourceFile]:
     return [found[name] for name in sorted(found)]
 
 
-def _within(source: Source, root: Path) -> tuple[Path, ...]:
-    """Where links of a source may lead: a snapshot of a repository is links to the blobs beside it, or to those of all repositories of the cache."""
+def places_of(root: Path, *, is_input: bool) -> tuple[Path, ...]:
+    """Where what is read below ``root`` may lie, links followed: a snapshot of a repository is links to the blobs beside it, or to those of all repositories of the cache."""
     real = root.resolve()
-    if source.input is None or real.parent.name != "snapshots":
+    if not is_input or real.parent.name != "snapshots":
         return (real,)
     return real.parents[1], real.parents[2] / "blobs"
 
 
-def _is_within(path: Path, places: tuple[Path, ...]) -> bool:
+def is_within(path: Path, places: tuple[Path, ...]) -> bool:
     real = path.resolve()
     return any(real.is_relative_to(place) for place in places)
 
