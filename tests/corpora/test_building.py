@@ -293,6 +293,66 @@ def test_chinese_bytes_with_a_wrong_label_and_broken_ones_are_read(tmp_path: Pat
     assert encodings == {"encoding.gb18030": 3, "encoding.utf-8, broken": 1}
 
 
+@pytest.mark.parametrize("named", ["a hundred times over", "once each"])
+def test_long_values_of_a_small_parquet_file_take_bounded_memory(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = pa.array(["x" * 2_000_000])
+    if named == "once each":
+        monkeypatch.setattr(reading, "_DECODED_BYTES", 8 << 20)
+        monkeypatch.setattr(reading, "_FEW_ROWS", 4)
+        table, dictionary = pa.table({"text": pa.concat_arrays([text] * 40)}), False
+    else:
+        table, dictionary = (
+            pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), text)}),
+            True,
+        )
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd", use_dictionary=dictionary)
+    del table
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    source = Source(name="s", input="s")
+    segments = reading.segments_of([reading.list_files(source, tmp_path)])
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    found = next(reading.read(segments[0], source, max_document_bytes=10**7))
+    held = pa.total_allocated_bytes() - before
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.data[0] == b"x" * 2_000_000
+    assert len(found.data) < 10
+    assert (peak < 64 << 20, held < 64 << 20) == (True, True), (peak, held)
+
+
+def test_a_parquet_file_may_hold_what_python_has_no_form_for(tmp_path: Path) -> None:
+    """Text that is no UTF-8, and a time of the year 146,000."""
+    raw = pa.array([EN.encode(), ZH.encode("gb18030"), None], pa.binary())
+    broken = pa.StringArray.from_buffers(3, raw.buffers()[1], raw.buffers()[2], raw.buffers()[0])
+    times = pa.array([2**62, 0, 0], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": broken, "at": times}), tmp_path / "a.parquet")
+    source = Source(name="s", input="s", date_field="at")
+    segment = reading.segments_of([reading.list_files(source, tmp_path)])[0]
+    [batch] = reading.read(segment, source, max_document_bytes=10**6)
+    assert batch.data == [EN.encode(), ZH.encode("gb18030"), b""]
+    assert batch.dates == [None, "1970-01-01", None]
+    assert batch.reasons == [None, None, "source:no_text"]
+    step = Decontaminate.model_validate({"op": "decontaminate", "input": "s"})
+    found, problems = materials._items(step, tmp_path)
+    assert (found[0], len(found), problems) == (("a.parquet:0", EN), 2, [])
+
+
+def test_evaluation_data_may_be_as_deep_as_json_goes(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": ' + "[" * 1000 + f'"{EN}", "b"' + "]" * 1000 + "}")
+    step = Decontaminate.model_validate({"op": "decontaminate", "input": "s"})
+    assert materials._items(step, tmp_path) == ((("a.jsonl:0", EN), ("a.jsonl:0", "b")), [])
+
+
+def test_a_preview_of_nothing_shows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    recipe = CorpusRecipe.model_validate({"sources": [{"name": "s", "input": "s"}]})
+    empty = building.Order("s", recipe, "0" * 64, 1, {}, (tmp_path,), steps.Materials())
+    assert building.show(empty, limit=5)["documents"] == 0
+
+
 def test_nothing_left_says_why(tmp_path: Path) -> None:
     """A dataset without a usable row: no text, empty ones, ones that are too short."""
     (tmp_path / "in").mkdir()

@@ -8,12 +8,11 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headwater.corpora import recipe as recipes
 from headwater.corpora.program.operators.encoding import decode
 from headwater.corpora.program.problems import CannotBuild
-from headwater.corpora.program.reading import is_within, places_of
+from headwater.corpora.program.reading import is_within, iter_rows, open_parquet, places_of
 from headwater.corpora.program.steps import Materials
 
 Found = Callable[[str], Path]
@@ -99,12 +98,18 @@ def _items(step: recipes.Decontaminate, root: Path) -> tuple[tuple[tuple[str, st
         return (), [f"what it holds is larger than {_LARGEST_EVALUATION >> 30} GiB. Name its test files in `files`."]
     items: list[tuple[str, str]] = []
     problems = []
+    n_characters = 0
     for path in paths:
         name = path.relative_to(root).as_posix()
         try:
             for row, value in enumerate(_rows(path)):
                 texts = [text for text in _texts(value, step.fields) if text.strip()]
                 items.extend((f"{name}:{row}", text) for text in texts)
+                n_characters += sum(map(len, texts))
+                if n_characters > _LARGEST_EVALUATION:
+                    return (), [
+                        f"its texts are longer than {_LARGEST_EVALUATION >> 30} GiB. Name its fields in `fields`."
+                    ]
         except (pa.ArrowException, orjson.JSONDecodeError, OSError) as exc:
             problems.append(f"{name} cannot be read ({str(exc)[:200]}).")
     if not items and not problems:
@@ -115,9 +120,9 @@ def _items(step: recipes.Decontaminate, root: Path) -> tuple[tuple[tuple[str, st
 
 def _rows(path: Path) -> Iterator[Any]:
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
+        with open_parquet(path) as file:
+            for group in range(file.num_row_groups):
+                yield from iter_rows(file, group, file.schema_arrow.names)
     else:
         with path.open("rb") as lines:
             yield from (orjson.loads(line) for line in lines if line.strip())
@@ -125,14 +130,14 @@ def _rows(path: Path) -> Iterator[Any]:
 
 def _texts(value: Any, fields: tuple[str, ...]) -> Iterator[str]:
     """All texts of a row, however deep, or of its named fields."""
-    if fields and isinstance(value, dict):
-        for name in fields:
-            yield from _texts(value.get(name), ())
-    elif isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each, ())
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each, ())
+    waiting = [value.get(name) for name in reversed(fields)] if fields and isinstance(value, dict) else [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, bytes):
+            each = each.decode("utf-8", "replace")
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting.extend(reversed(each.values()))
+        elif isinstance(each, list):
+            waiting.extend(reversed(each))

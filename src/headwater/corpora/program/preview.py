@@ -41,6 +41,8 @@ class Preview:
                 if reason and reason.startswith("source:"):
                     self._drop(reason, self._ids[row], raw.data[row].decode("utf-8", "replace"))
             finished.append(done)
+        if not finished:
+            return self.result(0)
         columns = ["id", "source", "reason", "text", "language", "n_tokens", "key_high", "key_low"]
         table = pa.concat_tables([each.select(columns).replace_schema_metadata() for each in finished])
         self._together(table)

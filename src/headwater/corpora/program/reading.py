@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -400,7 +400,7 @@ def _of_json(line: bytes, place: str, n_bytes: int, source: Source, most: int) -
 
 def _text(value: Any, name: str | None) -> str | None:
     found = value.get(name) if name else None
-    return None if found is None else str(found)[:200]
+    return None if found is None else _words_of(found)[:200]
 
 
 _A_DATE = re.compile(r"(\d{4})(?:[-/年.](\d{1,2}))?(?:[-/月.](\d{1,2}))?")
@@ -408,37 +408,84 @@ _A_DATE = re.compile(r"(\d{4})(?:[-/年.](\d{1,2}))?(?:[-/月.](\d{1,2}))?")
 
 def _date(value: Any, name: str | None) -> str | None:
     """Of whatever a field holds, YYYY-MM-DD as far as it goes."""
-    match = _A_DATE.match(str(found).strip()) if (found := value.get(name) if name else None) is not None else None
+    match = (
+        _A_DATE.match(_words_of(found).strip()) if (found := value.get(name) if name else None) is not None else None
+    )
     if match is None:
         return None
     return "-".join(part.zfill(2) for part in match.groups() if part)
 
 
 def _parquet(file: SourceFile, segment: Segment, source: Source, most: int) -> Iterator[_Document]:
-    with pq.ParquetFile(file.path, pre_buffer=False) as opened:
+    with open_parquet(file.path) as opened:
         groups = range(segment.start, opened.num_row_groups if segment.end is None else segment.end)
         wanted = [n for n in (source.text_field, source.id_field, source.date_field, source.licence_field) if n]
         columns = [name for name in dict.fromkeys(wanted) if name in opened.schema_arrow.names]
         for group in groups:
-            row = 0
-            for table in opened.iter_batches(batch_size=1024, row_groups=[group], columns=columns):
-                for value in table.to_pylist():
-                    place = f"{file.name}@{group}.{row}"
-                    row += 1
-                    text = value.get(source.text_field)
-                    if text is None:
-                        yield place, b"", {"reason": "source:no_text", "n_bytes": 0}
-                        continue
-                    data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
-                    if len(data) > most:
-                        yield place, b"", {"reason": "source:too_long", "n_bytes": len(data)}
-                        continue
-                    named = value.get(source.id_field) if source.id_field else None
-                    yield (
-                        place if named is None else str(named)[:500],
-                        data,
-                        {"date": _date(value, source.date_field), "licence": _text(value, source.licence_field)},
-                    )
+            for row, value in enumerate(iter_rows(opened, group, columns)):
+                place = f"{file.name}@{group}.{row}"
+                data = value[source.text_field]
+                if data is None:
+                    yield place, b"", {"reason": "source:no_text", "n_bytes": 0}
+                    continue
+                if len(data) > most:
+                    yield place, b"", {"reason": "source:too_long", "n_bytes": len(data)}
+                    continue
+                named = value.get(source.id_field) if source.id_field else None
+                yield (
+                    place if named is None else _words_of(named)[:500],
+                    data,
+                    {"date": _date(value, source.date_field), "licence": _text(value, source.licence_field)},
+                )
+
+
+def _words_of(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+_ROWS_AT_ONCE = 1024
+_FEW_ROWS = 16
+_DECODED_BYTES = 256 << 20
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """So that a value that a file holds once, and names a thousand times, is held once here too."""
+    with pq.ParquetFile(path) as first:
+        schema = first.schema_arrow
+    texts = [each.name for each in schema if _is_text(each.type)]
+    return pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts)
+
+
+def iter_rows(opened: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One row after the other, texts as bytes; a value that Python has no form for (a date of the year 100,000) is None.
+
+    Only a few are decoded at once where the group is large: how long a single value is, nobody knows before.
+    """
+    about = opened.metadata.row_group(group)
+    parts = [about.column(n) for n in range(about.num_columns)]
+    size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
+    at_once = _ROWS_AT_ONCE if size <= _DECODED_BYTES else _FEW_ROWS
+    for batch in opened.iter_batches(batch_size=at_once, row_groups=[group], columns=list(columns)):
+        readers = [(name, _reader(batch.column(name))) for name in batch.schema.names]
+        for row in range(batch.num_rows):
+            yield {name: reader(row) for name, reader in readers}
+
+
+def _reader(column: Any) -> Callable[[int], Any]:
+    if pa.types.is_dictionary(column.type) and _is_text(column.type):
+        values = _reader(column.dictionary)
+        places = column.indices
+        return lambda row: None if (at := places[row].as_py()) is None else values(at)
+    if _is_text(column.type):
+        column = column.cast(pa.large_binary())
+
+    def value(row: int) -> Any:
+        try:
+            return column[row].as_py()
+        except (ValueError, OverflowError):
+            return None
+
+    return value
 
 
 def _pieces(file: SourceFile, source: Source, most: int) -> Iterator[_Document]:
