@@ -383,3 +383,8 @@ def test_a_report_that_somebody_else_wrote_breaks_nothing(data: bytes, said: str
     else:
         with pytest.raises(reports.NoReport, match=said):
             reports.parse(data)
+
+
+def test_a_count_of_any_length_is_a_number() -> None:
+    assert reports.number(10**400) == 1 << 60
+    assert reports.number(-(10**400)) == reports.number(float("nan")) == reports.number(float("inf")) == 0

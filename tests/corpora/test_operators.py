@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -306,3 +307,18 @@ def test_a_source_gives_what_is_wanted_of_it(tokens: list[int], wanted: int, see
     chosen = mixing.choose(ranks, tokens, mixing.Share(min(wanted, total), total))
     taken = sum(n for n, stays in zip(tokens, chosen, strict=True) if stays)
     assert min(wanted, total) <= taken <= min(wanted, total) + max(tokens)
+
+
+def test_what_a_document_takes_grows_as_it_does() -> None:
+    """Addresses, keys between Chinese, and escapes of roff that never end: each was a matter of minutes."""
+    begun = time.process_time()
+    addresses = "\n".join(f"user{n}@mail{n % 50}.headwater.org.cn" for n in range(20_000))
+    assert len(personal.find(addresses)) == 20_000
+    manual_text(".TH A 1\n" + "\\f[B\\*[x" * 20_000)
+    assert time.process_time() - begun < 10
+
+
+def test_a_key_is_covered_where_it_stands_among_chinese() -> None:
+    key = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3lN5"
+    text = f"密钥一：{key}，密钥二：{key} 🙂 {key}。"
+    assert [text[each.start : each.end] for each in personal.find(text, ("key",))] == [key] * 3

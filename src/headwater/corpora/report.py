@@ -211,7 +211,9 @@ def _numbers(value: Any) -> list[tuple[str, int]]:
 
 def number(value: Any) -> int:
     """What is no sensible count is 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    if isinstance(value, float) and not math.isfinite(value):
         return 0
     return min(_LARGEST, max(0, int(value)))
 

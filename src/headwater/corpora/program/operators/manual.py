@@ -9,12 +9,12 @@ _PAGE = re.compile(r"^[.'](?:TH|Dd|Dt|so)\b", re.MULTILINE)
 _STRINGS = {"(aq": "'", "(dq": '"', "(em": "—", "(en": "–", "(bu": "•", "(co": "©", "(rg": "®", "(lq": "“", "(rq": "”", "(oq": "‘", "(cq": "’", "(hy": "-", "(mi": "-", "(ha": "^", "(ti": "~", "(rs": "\\", "(mu": "×", "(de": "°", "(->": "→", "(<-": "←", "(>=": "≥", "(<=": "≤", "(tm": "™", "(:a": "ä", "(:o": "ö", "(:u": "ü", "(ss": "ß"}  # fmt: skip
 _ESCAPE = re.compile(
     r"""\\(?:
-      f(?:\([A-Za-z0-9]{2}|\[[^\]]*\]|.)            # font
-    | s(?:[-+]?\d{1,2}|\([-+]?\d\d|\[[^\]]*\])      # size
-    | [*n](?:\((?P<s2>..)|\[(?P<sl>[^\]]*)\]|(?P<s1>.)) # strings and registers
+      f(?:\([A-Za-z0-9]{2}|\[[^\]]{0,99}\]|.)            # font
+    | s(?:[-+]?\d{1,2}|\([-+]?\d\d|\[[^\]]{0,99}\])      # size
+    | [*n](?:\((?P<s2>..)|\[(?P<sl>[^\]]{0,99})\]|(?P<s1>.)) # strings and registers
     | (?P<two>\(..)                                   # a character by two letters
-    | \[(?P<long>[^\]]+)\]                           # or by more
-    | [hvwlLDzoXbNxk]'[^']*'                         # motions and drawings
+    | \[(?P<long>[^\]]{1,99})\]                           # or by more
+    | [hvwlLDzoXbNxk]'[^']{0,999}'                         # motions and drawings
     | (?P<space>[ ~0])
     | (?P<dash>-)
     | (?P<tick>['`])

@@ -6,6 +6,7 @@ What has a check digit must pass it: of eighteen random digits one in eleven wou
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ _EMAIL = re.compile(
 )
 # RFC 2606: names that stand for nobody.
 _NOBODY = re.compile(r"(?:@|\.)(?:example(?:\.(?:com|net|org|edu|cn))?|invalid|test|localhost|local)$", re.IGNORECASE)
+_CONTINUING = re.compile(rb"[\x80-\xbf]")
 _ANY_DIGITS = re.compile("[0-9]{4}")
 
 
@@ -139,9 +141,15 @@ def _cards(text: str) -> Iterator[Finding]:
 
 def _keys(text: str) -> Iterator[Finding]:
     data = text.encode("utf-8", "surrogatepass")
-    for secret in secrets.find(data):
-        start = len(data[: secret.start].decode("utf-8", "replace"))
-        yield Finding("key", start, start + len(data[secret.start : secret.end].decode("utf-8", "replace")))
+    at = characters = 0  # of bytes, how many characters they are: counted on, never anew
+    for secret in sorted(secrets.find(data), key=lambda secret: (secret.start, secret.end)):
+        characters += _n_characters(data[at : secret.start])
+        at = secret.start
+        yield Finding("key", characters, characters + _n_characters(data[at : secret.end]))
+
+
+def _n_characters(data: bytes) -> int:
+    return len(data) - len(_CONTINUING.findall(data))
 
 
 def _n_digits(text: str) -> int:
@@ -149,11 +157,12 @@ def _n_digits(text: str) -> int:
 
 
 def _apart(found: list[Finding]) -> list[Finding]:
-    taken: list[Finding] = []
+    taken: list[Finding] = []  # from left to right, and none overlaps another
     for finding in found:  # in the order of their proof
-        if all(finding.end <= other.start or finding.start >= other.end for other in taken):
-            taken.append(finding)
-    return sorted(taken, key=lambda finding: finding.start)
+        at = bisect_left(taken, finding.start, key=lambda other: other.start)
+        if (at == 0 or taken[at - 1].end <= finding.start) and (at == len(taken) or taken[at].start >= finding.end):
+            taken.insert(at, finding)
+    return taken
 
 
 class PersonalData:
