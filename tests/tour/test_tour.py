@@ -12,12 +12,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from headwater.compute.engines import find_program
 from headwater.serving.engines import llama
+from headwater.tour import material
+from headwater.tour.errors import TourBrokeOff
+from headwater.tour.recipes import SMALL, At
+from headwater.tour.visiting import Visit
+from headwater.tour.walking import Plan, Walk
 from tests.conftest import LiveApp, clean_env
 
 pytestmark = [pytest.mark.train, pytest.mark.evaluate, pytest.mark.corpora, pytest.mark.timeout(1200)]
@@ -119,3 +125,34 @@ def test_a_folder_without_texts_is_refused_before_anything_is_sent(app: LiveApp,
     done = walk(app, "--as", "tour", "--text", str(tmp_path))
     assert done.returncode == 1
     assert "at least 10 texts" in done.stderr
+
+
+def test_texts_of_your_own_are_private_and_hidden_ones_are_left_out(tmp_path: Path) -> None:
+    for name in [".keys/a.txt", "in/.b.txt", *(f"in/{n}.txt" for n in range(10))]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    [texts] = material.texts_here(tmp_path)
+    assert [path.name for path in texts.iter_files()] == [f"{n}.txt" for n in range(10)]
+    plan = Plan(SMALL, tmp_path, [texts], cpus=1, has_quantizer=True, has_server=True)
+    asked: list[str] = []
+    visit = Mock(own="ada")
+    visit.put.side_effect = lambda repo, *_, **how: (At(repo, "0" * 40), asked.append(f"{repo} {how['private']}"))
+    visit.run.side_effect = lambda _, recipe, output: (asked.append(recipe), {}, 1 / 0)
+    walk = Walk(
+        visit, plan, Mock(), Mock(), at=dict.fromkeys(("base", "suite", "corpus", "trained"), At("models/a/b", "1"))
+    )
+    walk._import_texts("")
+    for step in (walk._corpus, walk._train, walk._evaluate_after, walk._to_gguf):
+        with pytest.raises(ZeroDivisionError):
+            step("")
+    assert asked[0] == "datasets/ada/tour-texts-private True"
+    assert [recipe.count("-private, private: true}") for recipe in asked[1:]] == [1, 1, 1, 1]
+
+
+def test_private_texts_are_never_put_into_a_public_repository(tmp_path: Path) -> None:
+    visit = Visit("http://127.0.0.1:9", "hw_none", "ada", tell=Mock())
+    visit.hf = Mock()
+    visit.hf.repo_info.return_value.private = False
+    with pytest.raises(TourBrokeOff, match="is public"):
+        visit.put("datasets/ada/tour-texts-private", tmp_path, "Texts", private=True)
+    visit.hf.upload_folder.assert_not_called()

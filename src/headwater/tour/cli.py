@@ -109,6 +109,14 @@ def _walk(
     from headwater.tour.visiting import Visit
     from headwater.tour.walking import Plan, Walk
 
+    for each in texts:
+        if each.is_own:
+            click.echo(
+                f"Texts are read from {each.folder.resolve()} and the folders below it, but for hidden ones and links: at most "
+                f"{(SMALL if small else WHOLE).most_files} files. They, and what is made of them, go into private repositories "
+                f"of {person}: who may sign in as {person} may read them, and administrators of the site.",
+                err=out.as_json,
+            )
     show = _Show(out)
     plan = Plan(
         size=SMALL if small else WHOLE,

@@ -30,10 +30,14 @@ class Texts:
     licence: str | None
     package: str | None
     description: str
+    is_own: bool = False
+    """Somebody named them, so what they say is that person's to publish, not the tour's."""
 
     def iter_files(self) -> Iterator[Path]:
-        """Files of a form that corpora read, by name; links are passed over, for many manual pages are links to others."""
+        """Files of a form that corpora read, by name; links are passed over, for many manual pages are links to others, and so is all that is hidden."""
         for path in sorted(self.folder.rglob("*")):
+            if any(part.startswith(".") for part in path.relative_to(self.folder).parts):
+                continue
             is_known = path.name.lower().endswith(_SUFFIXES) or _MANUAL.search(path.name)
             if is_known and path.is_file() and not path.is_symlink():
                 yield path
@@ -71,7 +75,9 @@ def texts_here(given: Path | None, *, licence: str | None = None) -> list[Texts]
         TourNeeds: there are none, or too few to be a corpus.
     """
     if given is not None:
-        found = [Texts("texts", given, licence, None, f"Texts that were on the machine of the tour, in {given.name}.")]
+        found = [
+            Texts("texts", given, licence, None, f"Texts that were on the machine of the tour, in {given.name}.", True)
+        ]
     else:
         found = list(_debian())
     found = [each for each in found if _has_enough(each.iter_files())]

@@ -64,6 +64,8 @@ def _recipe(
     cpus: int,
     own: Mapping[str, object],
     memory_gb: int = 3,
+    *,
+    private: bool = False,
 ) -> str:
     """As YAML, of which JSON is a part: values are written as JSON, so no text needs thought about quotes."""
     given = "\n".join(
@@ -73,7 +75,7 @@ def _recipe(
     fields = "\n".join(f"  {field}: {json.dumps(value, ensure_ascii=False)}" for field, value in own.items())
     return (
         f"kind: {kind}\nname: {json.dumps(name, ensure_ascii=False)}\ninputs:\n{given}\n"
-        f"outputs:\n  {output[0]}: {{repo: {output[1]}}}\n"
+        f"outputs:\n  {output[0]}: {{repo: {output[1]}{', private: true' if private else ''}}}\n"
         f"resources: {{cpus: {cpus}, memory_gb: {memory_gb}}}\nseed: 1\nwith:\n{fields}\n"
     )
 
@@ -83,7 +85,7 @@ def to_safetensors(model: At, output: str, *, size: Size, cpus: int) -> str:
     return _recipe("convert", "Tour: the model as safetensors", {"model": model}, ("model", output), cpus, own)
 
 
-def corpus(texts: At, base: At, suite: At, put: Sequence[Put], output: str, *, cpus: int) -> str:
+def corpus(texts: At, base: At, suite: At, put: Sequence[Put], output: str, *, cpus: int, private: bool) -> str:
     sources = [
         {
             "name": each.texts.name,
@@ -112,10 +114,10 @@ def corpus(texts: At, base: At, suite: At, put: Sequence[Put], output: str, *, c
     if licences:
         own["licence"] = " AND ".join(licences)
     inputs = {"texts": texts, "base": base, "suite": suite}
-    return _recipe("corpus", "Tour: a corpus out of the texts", inputs, ("corpus", output), cpus, own)
+    return _recipe("corpus", "Tour: a corpus out of the texts", inputs, ("corpus", output), cpus, own, private=private)
 
 
-def train(base: At, data: At, output: str, *, size: Size, cpus: int) -> str:
+def train(base: At, data: At, output: str, *, size: Size, cpus: int, private: bool) -> str:
     own = {
         "method": "pretrain",
         "steps": size.steps,
@@ -128,15 +130,29 @@ def train(base: At, data: At, output: str, *, size: Size, cpus: int) -> str:
     }
     # Beside the weights: logits of 49,152 words for each token of a batch, a few times over.
     inputs = {"base": base, "data": data}
-    return _recipe("train", "Tour: continued training by LoRA", inputs, ("model", output), cpus, own, memory_gb=4)
+    return _recipe(
+        "train", "Tour: continued training by LoRA", inputs, ("model", output), cpus, own, memory_gb=4, private=private
+    )
 
 
-def evaluate(model: At, suite: At, tasks: Sequence[str], output: str, *, when: str, size: Size, cpus: int) -> str:
+def evaluate(
+    model: At, suite: At, tasks: Sequence[str], output: str, *, when: str, size: Size, cpus: int, private: bool
+) -> str:
     own = {"tasks": list(tasks), "limit": size.items, "batch_size": 4}
     inputs = {"model": model, "suite": suite}
-    return _recipe("evaluate", f"Tour: the suite {when} the training", inputs, ("results", output), cpus, own)
+    return _recipe(
+        "evaluate", f"Tour: the suite {when} the training", inputs, ("results", output), cpus, own, private=private
+    )
 
 
-def to_gguf(model: At, output: str, *, types: Sequence[str], size: Size, cpus: int) -> str:
+def to_gguf(model: At, output: str, *, types: Sequence[str], size: Size, cpus: int, private: bool) -> str:
     own = {"format": "gguf", "types": list(types), "check": {"tokens": size.check_tokens}}
-    return _recipe("convert", "Tour: the trained model for llama.cpp", {"model": model}, ("model", output), cpus, own)
+    return _recipe(
+        "convert",
+        "Tour: the trained model for llama.cpp",
+        {"model": model},
+        ("model", output),
+        cpus,
+        own,
+        private=private,
+    )

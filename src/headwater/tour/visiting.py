@@ -37,12 +37,20 @@ class Visit:
 
     # ---- repositories
 
-    def put(self, repo: str, folder: Path, message: str) -> tuple[At, bool]:
-        """Have a folder's files in a repository; with them, whether all was there already."""
+    def put(self, repo: str, folder: Path, message: str, *, step: str = "", private: bool = False) -> tuple[At, bool]:
+        """Have a folder's files in a repository; with them, whether all was there already.
+
+        Raises:
+            TourBrokeOff: they are to be private, and the repository that is there is not.
+        """
         kind, _, name = repo.partition("/")
         kind = kind.removesuffix("s")
-        self.hf.create_repo(name, repo_type=kind, exist_ok=True)
-        before = self.hf.repo_info(name, repo_type=kind).sha
+        self.hf.create_repo(name, repo_type=kind, private=private, exist_ok=True)
+        found = self.hf.repo_info(name, repo_type=kind)
+        if private and not found.private:
+            why = f"{repo} is public, and texts of your own go into private repositories only. Make it private, or rename it"
+            raise TourBrokeOff(step, why, self.page(repo))
+        before = found.sha
         made = self.hf.upload_folder(
             repo_id=name,
             repo_type=kind,

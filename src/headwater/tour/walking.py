@@ -35,6 +35,11 @@ class Plan:
     has_quantizer: bool
     has_server: bool
 
+    @property
+    def is_private(self) -> bool:
+        """Texts that somebody named are for them alone, and so is what is made of them."""
+        return any(each.is_own for each in self.texts)
+
 
 @dataclass(frozen=True)
 class Done:
@@ -110,6 +115,10 @@ class Walk:
     def _name(self, kind: str, name: str) -> str:
         return f"{kind}/{self.visit.own}/{name}"
 
+    def _of_texts(self, kind: str, name: str) -> str:
+        """A repository with texts, or made of them: private ones never share one with public ones."""
+        return self._name(kind, f"{name}-private" if self.plan.is_private else name)
+
     # ---- what is brought
 
     def _import_model(self, title: str) -> Came:
@@ -128,7 +137,13 @@ class Walk:
             folder = Path(name)
             self.put = material.lay_out(self.plan.texts, folder, most_files=size.most_files, most_bytes=size.most_bytes)
             (folder / "README.md").write_text(cards.texts_card(self.put))
-            at, was_there = self.visit.put(self._name("datasets", "tour-texts"), folder, "Texts as they are")
+            at, was_there = self.visit.put(
+                self._of_texts("datasets", "tour-texts"),
+                folder,
+                "Texts as they are",
+                step=title,
+                private=self.plan.is_private,
+            )
         self.at["texts"] = at
         note = f"{sum(each.n_files for each in self.put)} files, {sum(each.n_bytes for each in self.put) / 1e6:.1f} MB"
         return Came(note, self.visit.page(at.repo), was_there)
@@ -154,8 +169,8 @@ class Walk:
 
     def _corpus(self, title: str) -> Came:
         recipe = recipes.corpus(
-            self.at["texts"], self.at["base"], self.at["suite"], self.put, self._name("datasets", "tour-corpus"),
-            cpus=self.plan.cpus,
+            self.at["texts"], self.at["base"], self.at["suite"], self.put, self._of_texts("datasets", "tour-corpus"),
+            cpus=self.plan.cpus, private=self.plan.is_private,
         )  # fmt: skip
         run, self.at["corpus"], href, was_there = self._run(title, recipe, "corpus")
         made = run["result"]
@@ -170,8 +185,8 @@ class Walk:
 
     def _evaluate(self, title: str, model: At, when: str) -> Came:
         recipe = recipes.evaluate(
-            model, self.at["suite"], TASKS, self._name("datasets", "tour-results"),
-            when=when, size=self.plan.size, cpus=self.plan.cpus,
+            model, self.at["suite"], TASKS, self._of_texts("datasets", "tour-results"),
+            when=when, size=self.plan.size, cpus=self.plan.cpus, private=self.plan.is_private,
         )  # fmt: skip
         run, _, href, was_there = self._run(title, recipe, "results")
         total = self.visit.client.call("GET", f"/evaluations/{run['id']}")["total"] or {}
@@ -184,7 +199,12 @@ class Walk:
 
     def _train(self, title: str) -> Came:
         recipe = recipes.train(
-            self.at["base"], self.at["corpus"], self._name("models", TRAINED), size=self.plan.size, cpus=self.plan.cpus
+            self.at["base"],
+            self.at["corpus"],
+            self._of_texts("models", TRAINED),
+            size=self.plan.size,
+            cpus=self.plan.cpus,
+            private=self.plan.is_private,
         )
         run, self.at["trained"], href, was_there = self._run(title, recipe, "model")
         made = run["result"]
@@ -199,8 +219,8 @@ class Walk:
 
     def _to_gguf(self, title: str) -> Came:
         recipe = recipes.to_gguf(
-            self.at["trained"], self._name("models", f"{TRAINED}-GGUF"),
-            types=[self._gguf_type], size=self.plan.size, cpus=self.plan.cpus,
+            self.at["trained"], self._of_texts("models", f"{TRAINED}-GGUF"),
+            types=[self._gguf_type], size=self.plan.size, cpus=self.plan.cpus, private=self.plan.is_private,
         )  # fmt: skip
         run, self.at["served"], href, was_there = self._run(title, recipe, "model")
         return Came(_compared(run), href, was_there)
