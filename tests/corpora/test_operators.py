@@ -322,3 +322,9 @@ def test_a_key_is_covered_where_it_stands_among_chinese() -> None:
     key = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3lN5"
     text = f"密钥一：{key}，密钥二：{key} 🙂 {key}。"
     assert [text[each.start : each.end] for each in personal.find(text, ("key",))] == [key] * 3
+
+
+def test_pages_that_nest_by_the_thousand_go_with_a_reason() -> None:
+    assert _reason(Extract("html"), "<html><body>" + "<div>" * 20_000 + EN) == "extract:too_deep"
+    flat = "".join(f"<p>{n}<br><li><div>{EN}</div>" for n in range(100))
+    assert _reason(Extract("html"), f"<html><body>{flat}") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from headwater.corpora.program.operators.documents import Documents
 from headwater.corpora.program.operators.manual import is_manual_page, manual_text
 
@@ -18,6 +20,25 @@ _SKIPPED = [
     ".breadcrumb",
     ".breadcrumbs",
 ]
+
+
+_DEEPEST = 3000
+# Of elements that end only where it is said: parsers close a <p> or <li> by themselves.
+_NESTING = re.compile(
+    r"<(/?)(?:div|span|table|[uod]l|section|article|main|header|footer|aside|nav|form|blockquote|center|font|details|figure"
+    r"|fieldset|b|i|u|em|strong|small|big|sub|sup|code|pre|a|s|q|ins|del|label|button|svg|g|math|select|object)(?=[\s/>])",
+    re.IGNORECASE,
+)
+
+
+def is_too_deep(html: str) -> bool:
+    """Whether elements nest as no page's do: time to extract grows with the square of that."""
+    depth = 0
+    for match in _NESTING.finditer(html):
+        depth = max(0, depth - 1) if match[1] else depth + 1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def html_text(html: str) -> str:
@@ -41,7 +62,7 @@ def html_text(html: str) -> str:
 
 
 class Extract:
-    """Texts that are HTML or manual pages become what they say; others stay. Reason: ``extract:empty`` where a page has no text.
+    """Texts that are HTML or manual pages become what they say; others stay. Reason: ``extract:empty`` where a page has no text, ``extract:too_deep`` where its elements nest by the thousand.
 
     ``layout`` is ``html``, ``man`` or ``auto``.
     """
@@ -55,6 +76,9 @@ class Extract:
         for row in documents.staying():
             text = documents.texts[row]
             layout = self._layout if self._layout != "auto" else _layout_of(text)
+            if layout == "html" and is_too_deep(text):
+                documents.drop(row, f"{self.name}:too_deep")
+                continue
             if layout == "html":
                 documents.texts[row] = html_text(text)
             elif layout == "man":
