@@ -58,7 +58,7 @@ if [ "$what" = tour ]; then
     [cmake]="command -v cmake"
     [g++]="command -v c++"
     [make]="command -v make"
-    [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
+    [manpages-zh]="test -e /usr/share/doc/manpages-zh"
     [python3.11-doc]="test -d /usr/share/doc/python3.11/html/_sources"
   )
   # Its engine may be here already, and texts can be named: TEXT=DIR make tour.
@@ -70,7 +70,7 @@ else
     [chromium]="command -v chromium || command -v chromium-browser || command -v google-chrome"
     [curl]="command -v curl"
     [faketime]="command -v faketime"
-    [manpages-zh]="test -d /usr/share/man/zh_CN/man1"
+    [manpages-zh]="test -e /usr/share/doc/manpages-zh"
     [nginx]="command -v nginx || test -x /usr/sbin/nginx"
     [openssl]="command -v openssl"
     [postgresql]="ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"

@@ -58,7 +58,7 @@ def _confined(folder: Path) -> Iterator[None]:
 
     resolve = data_files.resolve_pattern
 
-    def resolve_own(pattern: str, base_path: str, *rest: Any, **named: Any) -> list[str]:
+    def resolve_own(pattern: str, base_path: str, *rest: Any, **named: Any) -> Any:
         _require_own(os.path.join(base_path, pattern), folder)  # noqa: PTH118 - as the library joins them
         return resolve(pattern, base_path, *rest, **named)
 
