@@ -190,6 +190,44 @@ def test_a_run_becomes_private_with_what_it_read(runs_app: LiveApp) -> None:
     assert RunsClient(runs_app, None).http.get(f"/runs/{made['id']}").status_code == 404
 
 
+def test_a_run_becomes_private_with_the_repository_of_its_recipe(runs_app: LiveApp) -> None:
+    hf, bob = runs_app.hf("bob"), RunsClient(runs_app, "bob")
+    hf.create_repo("bob/recipes", repo_type="dataset")
+    recipe = act("of a file", "exit").encode()
+    hf.upload_file(path_or_fileobj=recipe, path_in_repo="a.yaml", repo_id="bob/recipes", repo_type="dataset")
+    made = bob.http.post("/runs", json={"repo": "datasets/bob/recipes", "path": "a.yaml"}).json()
+    bob.wait(made["id"])
+    for is_private, status in ((False, 200), (True, 404)):
+        hf.update_repo_settings("bob/recipes", repo_type="dataset", private=is_private)
+        assert RunsClient(runs_app, None).http.get(f"/runs/{made['id']}").status_code == status
+    assert bob.show(made["id"])["private"]
+
+
+def test_a_run_is_seen_by_those_who_may_see_all_that_it_reads(runs_app: LiveApp) -> None:
+    hf, ada = runs_app.hf("ada"), RunsClient(runs_app, "ada")
+    hf.create_repo("ada/notes", repo_type="dataset", private=True)
+    runs_app.add_member("lab", "bob", Role.WRITE)
+    parts = "inputs: {text: {repo: datasets/ada/notes}}\noutputs: {model: {repo: lab/of-notes}}\n"
+    made = ada.submit(act("of notes", "exit") + parts)
+    assert made["owner"] == "lab"
+    assert made["outputs"]["model"]["private"], (
+        "what is made of private things is private unless its recipe says otherwise"
+    )
+    ada.wait(made["id"])
+    for who in ("bob", "ada"):
+        client, is_seen = RunsClient(runs_app, who), who == "ada"
+        for path in ("", "/logs", "/recipe", "/provenance"):
+            assert client.http.get(f"/runs/{made['id']}{path}").status_code == (200 if is_seen else 404)
+        assert (made["id"] in [each["id"] for each in client.http.get("/runs?owner=lab").json()]) == is_seen
+        compared = client.http.get("/run-comparison", params={"ids": str(made["id"])}).json()["runs"]
+        assert (compared == [made["id"]]) == is_seen
+    assert RunsClient(runs_app, "bob").http.post(f"/runs/{made['id']}/retry").status_code == 404
+    aloud = ada.submit(act("aloud", "exit") + parts.replace("of-notes", "told-aloud, private: false"))
+    assert not aloud["outputs"]["model"]["private"]
+    hf.update_repo_settings("ada/notes", repo_type="dataset", private=False)
+    assert RunsClient(runs_app, "bob").http.get(f"/runs/{made['id']}").status_code == 200
+
+
 def test_only_administrators_put_a_run_before_others(runs_app: LiveApp) -> None:
     refused = RunsClient(runs_app, "eve").http.post("/runs", json={"recipe": act("x", "exit"), "priority": "high"})
     assert (refused.status_code, refused.json()["code"]) == (403, "priority_not_allowed")

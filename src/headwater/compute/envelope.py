@@ -28,7 +28,10 @@ class Output(Strict):
     """A repository that is written; it is created when there is something to put into it."""
 
     repo: str = Field(max_length=300, description="[models/|datasets/|spaces/]namespace/name")
-    private: bool = Field(False, description="Of one that is not there yet.")
+    private: bool | None = Field(
+        None,
+        description="Of one that is not there yet; without it, private where an input, or the recipe's own repository, is.",
+    )
 
 
 class Resources(Strict):

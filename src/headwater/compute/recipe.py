@@ -43,7 +43,7 @@ class InputRef:
 @dataclass(frozen=True)
 class OutputRef:
     repo: RepoRef
-    is_private: bool
+    is_private: bool | None  # None: as what is read
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def get(tx: Tx, actor: Actor, run_id: int, action: Action) -> Run:
     """The run, if ``actor`` may read it, or end and repeat it (WRITE). Its own process may read it, too.
 
     Raises:
-        RunNotFound: absent or hidden.
+        RunNotFound: absent or hidden: it is private and of others, or a private repository of it is.
         NotSignedIn, NotAllowed
     """
     found = runs.find_run(tx, run_id) if 0 < run_id < 1 << 31 else None
@@ -23,6 +23,8 @@ def get(tx: Tx, actor: Actor, run_id: int, action: Action) -> Run:
         raise RunNotFound
     if action is Action.READ and _is_its_own(tx, actor, found) is not None:
         return found
+    if found.is_private and not runs.find_many(tx, accounts.visible(tx, actor), [found.id]):
+        raise RunNotFound
     try:
         accounts.require(tx, actor, action, on=found.resource)
     except accounts.Hidden as exc:

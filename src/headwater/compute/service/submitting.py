@@ -50,6 +50,7 @@ class _Found:
     inputs: list[RunInput] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     owner_id: AccountId | None = None
+    reads_private: bool = False
     is_private: bool = False
     problems: list[Problem] = field(default_factory=list)
 
@@ -78,7 +79,8 @@ def submit(
     if PRIORITIES[priority] > 0 and not actor.is_site_admin:
         raise PriorityNotAllowed
     source = read_source(site, actor, text=text, repo=repo, path=path, revision=revision)
-    recipe, found = _look_into(site, actor, source.text)
+    of_private = source.repo is not None and source.repo.is_private
+    recipe, found = _look_into(site, actor, source.text, of_private=of_private)
     return site.db.write(
         _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, _limit(site, recipe.need)
     )
@@ -111,14 +113,16 @@ def check(site: Site, actor: Actor, text: str) -> Recipe:
     return _look_into(site, actor, text)[0]
 
 
-def _look_into(site: Site, actor: Actor, text: str) -> tuple[Recipe, _Found]:
+def _look_into(site: Site, actor: Actor, text: str, *, of_private: bool = False) -> tuple[Recipe, _Found]:
     """Read it, and look up what it names: what is wrong in its text hides nothing that is missing.
+
+    ``of_private``: it stands in a private repository.
 
     Raises:
         BadRecipe
     """
     reading = recipes.read(text)
-    found = _resolve(site, actor, reading)
+    found = _resolve(site, actor, reading, _Found(reads_private=of_private, is_private=of_private))
     problems = reading.problems + found.problems
     if reading.recipe is None or problems:
         raise BadRecipe(problems)
@@ -156,8 +160,7 @@ def read_source(
 # ---- what names stand for
 
 
-def _resolve(site: Site, actor: Actor, reading: Reading) -> _Found:
-    found = _Found()
+def _resolve(site: Site, actor: Actor, reading: Reading, found: _Found) -> _Found:
     for name, ref in reading.inputs.items():
         _resolve_input(site, actor, name, ref, found)
     for name, out in reading.outputs.items():
@@ -193,6 +196,7 @@ def _resolve_input(site: Site, actor: Actor, name: str, ref: InputRef, found: _F
     elif there:
         repo, commit = there[0]
         found.inputs.append(RunInput(name, repo.id, typed_path(repo), ref.revision or repo.default_branch, commit))
+        found.reads_private |= repo.is_private
         found.is_private |= repo.is_private
     elif refusal is not None:
         part = "revision" if refusal.code in ("revision_not_found", "ambiguous_revision") else "repo"
@@ -226,8 +230,10 @@ def _resolve_output(tx: Tx, actor: Actor, of: Kind, name: str, out: OutputRef, f
         found.problems.append(Problem(where, exc.message))
     else:
         target = RepoRef(kind, RepoName(owner.name, out.repo.name.name))
-        found.outputs.append(Output(name, None, str(target), out.is_private))
-        found.is_private |= out.is_private
+        # Its files name what they were made of: what is made of private things is not public by an oversight.
+        is_private = found.reads_private if out.is_private is None else out.is_private
+        found.outputs.append(Output(name, None, str(target), is_private))
+        found.is_private |= is_private
         found.owner_id = found.owner_id or owner.id
 
 
@@ -297,7 +303,6 @@ def _keep(
         raise accounts.NotSignedIn
     if parent_id is not None:
         run_access.get(tx, actor, parent_id, Action.READ)
-    is_private = found.is_private or (source.repo is not None and source.repo.is_private)
     run_id = runs.insert_run(
         tx,
         {
@@ -306,7 +311,7 @@ def _keep(
             "state": State.QUEUED.value,
             "owner_id": found.owner_id,
             "created_by": actor.account_id,
-            "is_private": is_private,
+            "is_private": found.is_private,
             "priority": priority,
             "recipe_text": recipe.text,
             "recipe_digest": recipe.digest,
@@ -344,7 +349,10 @@ def _keep(
 
 
 def record(tx: Tx, actor: Actor, kind: str, run: Run, facts: dict[str, Any]) -> None:
-    """An entry about a run; ``runs/<number>`` is its public name."""
+    """An entry about a run; ``runs/<number>`` is its public name.
+
+    It names what the run reads: where that is private and somebody else's, it is for who submitted the run alone.
+    """
     ledger.record(
         tx,
         actor,
@@ -352,7 +360,7 @@ def record(tx: Tx, actor: Actor, kind: str, run: Run, facts: dict[str, Any]) -> 
         f"runs/{run.id}",
         {"kind": run.kind, **facts},
         private=run.is_private,
-        owner_id=run.owner_id,
+        owner_id=run.created_by if runs.has_foreign(tx, run.id, run.owner_id) else run.owner_id,
         now=utcnow(),
     )
 

@@ -17,12 +17,18 @@ from headwater.db import Tx, insert
 from headwater.hub.tables.repositories import repository
 from headwater.kernel import AccountId, CommitId, RepoId
 
+
+def _has_repository(which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether such a repository is among what the run reads and writes, or holds its recipe."""
+    return or_(
+        exists().where(run_input.c.run_id == run.c.id, run_input.c.repo_id == repository.c.id, which),
+        exists().where(run_output.c.run_id == run.c.id, run_output.c.repo_id == repository.c.id, which),
+        exists().where(repository.c.id == run.c.recipe_repo_id, which),
+    )
+
+
 # A run is private while any repository of it is.
-_HAS_PRIVATE = or_(
-    run.c.is_private,
-    exists().where(run_input.c.run_id == run.c.id, run_input.c.repo_id == repository.c.id, repository.c.is_private),
-    exists().where(run_output.c.run_id == run.c.id, run_output.c.repo_id == repository.c.id, repository.c.is_private),
-)
+_HAS_PRIVATE = or_(run.c.is_private, _has_repository(repository.c.is_private))
 _WITH_PRIVACY = select(run, _HAS_PRIVATE.label("is_hidden"))
 
 
@@ -140,7 +146,17 @@ def _is_seen(seen: Visibility) -> ColumnElement[bool]:
     # A run is no repository: of a fine-grained token's grants only those on whole accounts reach it.
     if seen.owner_ids is None:
         return and_(True)
-    return or_(~_HAS_PRIVATE, run.c.owner_id.in_(sorted(seen.owner_ids)))
+    # What a private repository is read for says what is in it: whoever may not see all of them does not see the run.
+    shown = seen.where(owner_id=repository.c.owner_id, repo_id=repository.c.id, is_private=repository.c.is_private)
+    return or_(~_HAS_PRIVATE, and_(run.c.owner_id.in_(sorted(seen.owner_ids)), ~_has_repository(~shown)))
+
+
+def has_foreign(tx: Tx, run_id: int, owner_id: int) -> bool:
+    """Whether a private repository of the run belongs to somebody else than this owner."""
+    query = select(run.c.id).where(
+        run.c.id == run_id, _has_repository(and_(repository.c.is_private, repository.c.owner_id != owner_id))
+    )
+    return tx.execute(query).first() is not None
 
 
 def inputs_of(tx: Tx, ids: Collection[int]) -> dict[int, list[RunInput]]:
