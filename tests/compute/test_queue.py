@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from headwater import accounts, compute
 from headwater.accounts.service import organisations, people
 from headwater.cli.open import open_site
+from headwater.compute import tables
+from headwater.compute.errors import TooManyWaiting
 from headwater.compute.models import RunId, State
 from headwater.compute.rows import Run, RunHost
 from headwater.compute.runners.local import LocalRunner
 from headwater.compute.service import lifecycle
-from headwater.compute.service.lifecycle import Outcome, Quota
+from headwater.compute.service.lifecycle import Outcome
+from headwater.compute.service.quotas import Quota
 from headwater.compute.service.submitting import submit
 from headwater.compute.settings import ComputeSettings
-from headwater.compute.store import runs
-from headwater.db import Tx
+from headwater.compute.store import attempts, runs
+from headwater.db import Tx, insert
 from headwater.kernel import SYSTEM, Actor, utcnow
 from headwater.web import Site
 from tests import growth
@@ -164,7 +168,7 @@ def test_failures_are_tried_again_as_often_as_the_recipe_says(site: Site) -> Non
         assert found is not None
         assert found.state is (State.QUEUED if attempt < 3 else State.FAILED)
     assert end(site, run.id) is None, "it is over already"
-    retried = site.db.write(lifecycle.retry, actor(site, "ada"), run.id)
+    retried = site.db.write(lifecycle.retry, actor(site, "ada"), run.id, ComputeSettings())
     assert retried.state is State.QUEUED
     assert next_of(site, later_s=1000) == "again"
     assert end(site, run.id, State.FAILED, "time_limit").state is State.FAILED, "more time is not in another try"
@@ -208,3 +212,47 @@ def test_what_happens_at_the_end_happens_with_it_or_not_at_all(site: Site) -> No
     found = site.db.read(lambda tx: runs.find_run(tx, run.id))
     assert found is not None
     assert found.state is State.STARTING
+
+
+def test_a_long_queue_of_one_hides_nobody_elses(site: Site) -> None:
+    first = add(site, "ada", "first", cpus=0.5)
+
+    def copy(tx: Tx) -> None:
+        row = dict(tx.execute(select(tables.run).where(tables.run.c.id == first.id)).one()._mapping)
+        del row["id"]
+        tx.execute(insert(tables.run), [row] * 5001)
+
+    site.db.write(copy)
+    add(site, "bob", "bobs", cpus=0.5)
+    by_one = ComputeSettings(account_runs=1)
+    assert [next_of(site, settings=by_one) for _ in range(3)] == ["first", "bobs", ""]
+    with pytest.raises(TooManyWaiting, match="1000 runs of this owner"):
+        add(site, "ada", "more")
+    with pytest.raises(TooManyWaiting):
+        add(site, "ada", "more", owner="lab")
+    ended = site.db.write(lifecycle.cancel, actor(site, "ada"), first.id + 1)
+    with pytest.raises(TooManyWaiting):
+        site.db.write(lifecycle.retry, actor(site, "ada"), ended.id, ComputeSettings())
+
+
+def test_what_no_quota_could_hold_is_told_and_nothing_is_asked_for_by_halves(site: Site) -> None:
+    site.db.write(lifecycle.set_quota, SYSTEM, "ada", Quota(cpus=1.0, memory_bytes=GB // 4))
+    site.db.write(attempts.save_host, host(cpus=0.5, memory_bytes=GB // 8))
+    with pytest.raises(compute.BadRecipe) as found:
+        add(site, "ada", "large", cpus=2.0)
+    assert [each.where for each in found.value.problems] == ["resources.cpus", "resources.memory_gb"] * 2
+    for nothing in ("cpus: 0.0001", "cpus: 0.5, memory_gb: 1.0e-10"):
+        text = act("nothing", "sleep").replace("cpus: 0.5, memory_gb: 0.5", nothing)
+        with pytest.raises(compute.BadRecipe, match=r"0\.05"):
+            submit(site, actor(site, "bob"), text=text)
+
+
+def test_how_long_it_took_is_of_its_last_attempt(site: Site) -> None:
+    run = add(site, "ada", "again")
+    next_of(site)
+    end(site, run.id, State.FAILED, "failed")
+    again = site.db.write(lifecycle.retry, actor(site, "ada"), run.id, ComputeSettings())
+    assert again.started_at is None
+    assert next_of(site, later_s=50) == "again"
+    begun = site.db.read(runs.find_run, run.id)
+    assert begun.started_at == site.db.read(attempts.find_attempt, run.id, 2).started_at

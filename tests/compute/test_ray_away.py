@@ -6,13 +6,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from headwater.accounts.service import people
 from headwater.assembly import build_site, prepare_data
 from headwater.compute.dispatching import Dispatcher
 from headwater.compute.models import State
-from headwater.compute.runners import StartFailed, ray
+from headwater.compute.runners import RunnerAway, ray
 from headwater.compute.service import lifecycle
 from headwater.compute.service.submitting import submit
 from headwater.compute.settings import ComputeSettings
@@ -49,7 +50,7 @@ def test_what_was_begun_there_is_lost_and_what_waits_goes_on_waiting(
     claimed = site.db.write(lifecycle.claim, host(runner.host_id), ComputeSettings(), site.db.now())
     assert claimed is not None
     assert claimed.run.id == first.id
-    with pytest.raises(StartFailed, match="does not answer"):
+    with pytest.raises(RunnerAway, match="does not answer"):
         runner.start(claimed)
     monkeypatch.setattr(ray, "SILENT_S", 0.0)
     monkeypatch.setattr(ray, "LOOK_S", 0.0)
@@ -67,3 +68,45 @@ def test_what_was_begun_there_is_lost_and_what_waits_goes_on_waiting(
     assert "does not answer" in ended.reason
     waiting = site.db.read(runs.find_run, second.id)
     assert (waiting.state, waiting.n_attempts) == (State.QUEUED, 0)
+
+
+def test_what_a_cluster_does_not_take_now_waits_and_what_it_refuses_fails(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.db.write(people.create_person, SYSTEM, "ada", password_hash=None, now=utcnow())
+    first, second = (submit(site, Actor(made.id, "ada"), text=act(name, "sleep")) for name in ("first", "second"))
+    nodes = {"data": {"result": {"result": [{"state": "ALIVE", "resources_total": {"CPU": 2.0, "memory": 4e9}}]}}}
+    left, calls, status = {"status": "RUNNING"}, [], 503
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append((request.method, request.url.path))
+        if request.url.path == "/api/v0/nodes":
+            return httpx.Response(200, json=nodes)
+        if request.method == "POST" and request.url.path == "/api/jobs/":
+            return httpx.Response(status, text="busy")
+        return httpx.Response(200, json=left) if left else httpx.Response(404)
+
+    def step() -> None:
+        dispatcher._due.clear()
+        dispatcher._looked_at = 0.0
+        dispatcher._seen = -1
+        dispatcher.step()
+
+    runner = ray.RayRunner(site)
+    runner._http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://ray")
+    dispatcher = Dispatcher(site, runner)
+    step()
+    assert [path.endswith("/stop") for _, path in calls].count(True) == 1, "one that nobody heard of is ended first"
+    left["status"] = "STOPPED"
+    step()
+    assert calls[-2][0] == "DELETE"
+    left.clear()
+    step()
+    assert dispatcher.host is None
+    for each in (first, second):
+        waiting = site.db.read(runs.find_run, each.id)
+        assert (waiting.state, waiting.n_attempts, waiting.n_losses) == (State.QUEUED, 0, 0)
+        assert site.db.read(attempts.find_attempt, each.id, 1) is None
+    status = 400
+    step()
+    assert {site.db.read(runs.find_run, each.id).reason_code for each in (first, second)} == {"cannot_start"}

@@ -350,7 +350,8 @@ def quota(
     n_runs: int | None,
 ) -> None:
     """Set what the runs of a person or organisation may hold at once. What is left out is as the settings say."""
-    from headwater.compute.service.lifecycle import Quota, set_quota
+    from headwater.compute.service.lifecycle import set_quota
+    from headwater.compute.service.quotas import Quota
 
     memory = None if memory_gb is None else int(memory_gb * 1e9)
     site.db.write(set_quota, SYSTEM, account, Quota(cpus, memory, gpus, n_runs))

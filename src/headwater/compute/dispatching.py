@@ -19,7 +19,7 @@ import structlog
 
 from headwater.compute.models import RunId, State
 from headwater.compute.rows import RunHost
-from headwater.compute.runners import Held, Runner, StartFailed
+from headwater.compute.runners import Held, Runner, RunnerAway, StartFailed
 from headwater.compute.service import lifecycle
 from headwater.compute.service.lifecycle import Outcome
 from headwater.compute.settings import ComputeSettings
@@ -206,6 +206,13 @@ class Dispatcher:
             outcome = Outcome(State.FAILED, "cannot_start", f"The program could not be started: {exc}")
             self._end(held, outcome)
             return True
+        except RunnerAway as exc:
+            log.warning("run.not_begun", run_id=held[0], reason=str(exc)[:200])
+            self._let_go(held)
+            self.site.db.write(lifecycle.put_back, *held, self.site.db.now())
+            self.host = None  # until it describes itself again
+            self._due["host"] = time.monotonic() + LOOK_AGAIN_S
+            return False
         waited = (now - claimed.run.due_at).total_seconds()
         log.info(
             "run.started", run_id=held[0], attempt=held[1], run_kind=claimed.run.kind, waited_ms=round(waited * 1000)

@@ -17,6 +17,7 @@ from headwater.compute.models import Problem, State
 from headwater.compute.rows import Attempt, Run
 from headwater.compute.service import lifecycle, reading, reporting, submitting
 from headwater.compute.service.reading import Whole
+from headwater.compute.settings import ComputeSettings
 from headwater.compute.streaming import Events
 from headwater.db import Tx
 from headwater.kernel import Actor, to_iso
@@ -130,7 +131,9 @@ async def cancel(request: Request) -> Response:
 
 async def retry(request: Request) -> Response:
     """``POST /api/v1/runs/{id}/retry``: the same again, with inputs pinned as they were."""
-    found = await web.write_tx(request, lifecycle.retry, number_of(request))
+    found = await web.write_tx(
+        request, lifecycle.retry, number_of(request), web.site_of(request).settings.of(ComputeSettings)
+    )
     return JsonResponse(await web.read_tx(request, _one, found.id))
 
 

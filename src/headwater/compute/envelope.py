@@ -37,8 +37,8 @@ class Output(Strict):
 class Resources(Strict):
     """What the queue counts and the process is held to."""
 
-    cpus: float = Field(1.0, gt=0, le=4096, strict=False)
-    memory_gb: float = Field(2.0, gt=0, le=65536, strict=False)
+    cpus: float = Field(1.0, ge=0.05, le=4096, strict=False)
+    memory_gb: float = Field(2.0, ge=0.05, le=65536, strict=False)
     gpus: int = Field(0, ge=0, le=1024)
     chip: str | None = Field(None, min_length=1, max_length=64, description="By the name that its host gives it.")
     time_limit_s: int | None = Field(None, ge=1, le=90 * 86_400)

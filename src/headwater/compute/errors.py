@@ -86,6 +86,18 @@ class PriorityNotAllowed(HeadwaterError):
         super().__init__("Only the site's administrators put a run before others'. Use the priority normal or low.")
 
 
+class TooManyWaiting(HeadwaterError):
+    code = "too_many_waiting_runs"
+    kind = Kind.TOO_MANY
+
+    def __init__(self, whose: str, most: int) -> None:
+        super().__init__(
+            f"{most} runs {whose} wait already, and no more may (HEADWATER_COMPUTE_ACCOUNT_WAITING). "
+            "Cancel some of them, or come back when some have begun.",
+            headers={"Retry-After": "600"},
+        )
+
+
 class BadRunRequest(HeadwaterError):
     code = "bad_run_request"
     kind = Kind.BAD_INPUT

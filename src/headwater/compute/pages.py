@@ -24,6 +24,7 @@ from headwater.compute.models import PRIORITIES, Problem, State
 from headwater.compute.rows import Run, RunHost
 from headwater.compute.service import access, lifecycle, reading, submitting
 from headwater.compute.service.reading import Whole
+from headwater.compute.settings import ComputeSettings
 from headwater.compute.store import attempts, runs, said
 from headwater.db import Tx
 from headwater.kernel import Actor, HeadwaterError, utcnow
@@ -264,7 +265,7 @@ async def act(request: Request) -> Response:
     if form["act"] == "cancel":
         await web.write_tx(request, lifecycle.cancel, run_id)
         return shell.redirect(request, f"/runs/{run_id}", flash="runs.flash_cancelled")
-    await web.write_tx(request, lifecycle.retry, run_id)
+    await web.write_tx(request, lifecycle.retry, run_id, web.site_of(request).settings.of(ComputeSettings))
     return shell.redirect(request, f"/runs/{run_id}", flash="runs.flash_retried")
 
 

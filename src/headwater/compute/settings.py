@@ -65,6 +65,11 @@ class ComputeSettings:
     account_runs: int = setting(
         -1, "How many runs of one person or organisation may go on at once; -1: as many as fit.", check=_at_least(-1)
     )
+    account_waiting: int = setting(
+        1000,
+        "How many runs of one person or organisation may wait at once, and how many that one person submitted; -1: any number.",
+        check=_at_least(-1),
+    )
     account_cpus: float = setting(
         -1.0, "Processors that these may declare together; -1: as many as there are.", check=_at_least(-1)
     )

@@ -28,7 +28,7 @@ class Runner(Protocol):
         ...
 
     def start(self, claimed: Claimed) -> str | None:
-        """Start the process; returns how it is called there. Raises: StartFailed."""
+        """Start the process; returns how it is called there. Raises: StartFailed, RunnerAway."""
         ...
 
     def adopt(self, run: Run, number: int, remote_id: str | None) -> None:
@@ -62,6 +62,10 @@ class Runner(Protocol):
     def list_kept(self) -> list[RunId]:
         """Of which runs something is left here."""
         ...
+
+
+class RunnerAway(Exception):
+    """What starts processes does not answer, or not as it should: nothing is known against the run."""
 
 
 class StartFailed(Exception):

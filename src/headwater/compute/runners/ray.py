@@ -20,7 +20,7 @@ import structlog
 from headwater.compute.kinds import find_kind, kinds
 from headwater.compute.models import RunId, State
 from headwater.compute.rows import Run, RunHost
-from headwater.compute.runners import Held, StartFailed
+from headwater.compute.runners import Held, RunnerAway, StartFailed
 from headwater.compute.runners.environment import command_of, variables_of
 from headwater.compute.service.lifecycle import GRACE_S, Claimed, Outcome
 from headwater.compute.settings import ComputeSettings
@@ -37,7 +37,7 @@ LARGEST_LOG_BYTES = 32 << 20
 log = structlog.get_logger("headwater.compute")
 
 
-class ClusterAway(Exception):
+class ClusterAway(RunnerAway):
     """It does not answer, or not as it should."""
 
 
@@ -131,12 +131,28 @@ class RayRunner:
         }
         if run.need.gpus and not chips:
             body["entrypoint_num_gpus"] = run.need.gpus
+        self._clear(name)
         try:
             self._call("POST", "/api/jobs/", json=body)
-        except ClusterAway as exc:
+        except _NotTaken as exc:
             raise StartFailed(str(exc)) from exc
         self._jobs[held] = _Job(name, answered_at=time.monotonic())
         return name
+
+    def _clear(self, name: str) -> None:
+        """A call whose answer was not heard may have left a job of this name there, whose token is no more.
+
+        Raises:
+            ClusterAway: it does not answer, or the job is still ending.
+        """
+        try:
+            told = self._call("GET", f"/api/jobs/{name}")
+        except _NoSuchJob:
+            return
+        if told.get("status") in ("PENDING", "RUNNING"):
+            self._call("POST", f"/api/jobs/{name}/stop")
+            raise ClusterAway(f"the job {name}, begun by a call that was not answered, is being ended")
+        self._call("DELETE", f"/api/jobs/{name}")
 
     def adopt(self, run: Run, number: int, remote_id: str | None) -> None:
         name = remote_id or f"headwater-{self.host_id[-6:]}-{run.id}-{number}"
@@ -219,12 +235,17 @@ class RayRunner:
         if answer.status_code in (401, 403):
             raise ClusterAway(f"{self.address} does not take the token of HEADWATER_COMPUTE_RAY_TOKEN")
         if not answer.is_success:
-            raise ClusterAway(f"{path} was answered with {answer.status_code}: {answer.text[:300]}")
+            refused = _NotTaken if answer.status_code in (400, 413, 422, 500) else ClusterAway
+            raise refused(f"{path} was answered with {answer.status_code}: {answer.text[:300]}")
         return answer.json()
 
 
 class _NoSuchJob(ClusterAway):
     pass
+
+
+class _NotTaken(ClusterAway):
+    """It answers, and will not have this."""
 
 
 def _outcome(told: dict[str, Any]) -> Outcome:

@@ -13,7 +13,8 @@ from headwater.compute.kinds import end_handlers
 from headwater.compute.models import Need, RunId, State
 from headwater.compute.rows import Attempt, Run, RunHost
 from headwater.compute.service import access
-from headwater.compute.service.submitting import could_hold, grants_of, record
+from headwater.compute.service.quotas import Quota, quota_of, require_room, within
+from headwater.compute.service.submitting import grants_of, record
 from headwater.compute.settings import ComputeSettings
 from headwater.compute.store import attempts
 from headwater.compute.store import runs as run_store
@@ -55,7 +56,7 @@ def claim(tx: Tx, host: RunHost, settings: ComputeSettings, now: datetime) -> Cl
 
     By priority; of the same, whose owner uses least now; of these, who has waited longest.
     """
-    waiting = run_store.due(tx, now)
+    waiting = run_store.due(tx, host, now)
     if not waiting:
         return None
     held = attempts.in_use(tx)
@@ -71,11 +72,9 @@ def claim(tx: Tx, host: RunHost, settings: ComputeSettings, now: datetime) -> Cl
     quotas = attempts.quotas(tx)
     waiting.sort(key=lambda run: (-run.priority, by_owner.get(run.owner_id, Need(0, 0, 0)).cpus, run.id))
     for each in waiting:
-        if not could_hold(host, each.need):
-            continue
-        quota = _quota(quotas.get(each.owner_id), settings)
+        quota = quota_of(quotas.get(each.owner_id), settings)
         used = by_owner.get(each.owner_id, Need(0, 0, 0))
-        if not _within(quota, used, n_by_owner.get(each.owner_id, 0), each.need):
+        if not within(quota, used, n_by_owner.get(each.owner_id, 0), each.need):
             continue
         run = run_store.find_run(tx, each.id) if _fits(free, each.need) else None
         if run is not None:
@@ -115,7 +114,7 @@ def _begin(tx: Tx, run: Run, host: RunHost, now: datetime) -> Claimed:
         run.id,
         state=State.STARTING.value,
         n_attempts=number,
-        started_at=run.started_at or now,
+        started_at=now,
         reason_code=None,
         reason=None,
     )
@@ -136,41 +135,6 @@ def _free_of(host: RunHost, held: list[Any]) -> Need:
 
 def _fits(free: Need, need: Need) -> bool:
     return need.cpus <= free.cpus + 1e-9 and need.memory_bytes <= free.memory_bytes and need.gpus <= free.gpus
-
-
-@dataclass(frozen=True)
-class Quota:
-    """What one account's runs may hold at once; None: no bound."""
-
-    cpus: float | None = None
-    memory_bytes: int | None = None
-    gpus: int | None = None
-    runs: int | None = None
-
-
-def _quota(row: Any, settings: ComputeSettings) -> Quota:
-    def own(name: str, default: float) -> Any:
-        found = None if row is None else getattr(row, name)
-        if found is not None:
-            return found
-        return None if default < 0 else default
-
-    memory = settings.account_memory_gb
-    return Quota(
-        own("cpus", settings.account_cpus),
-        own("memory_bytes", memory if memory < 0 else int(memory * 1e9)),
-        own("gpus", settings.account_gpus),
-        own("runs", settings.account_runs),
-    )
-
-
-def _within(quota: Quota, used: Need, n_runs: int, need: Need) -> bool:
-    return (
-        (quota.runs is None or n_runs + 1 <= quota.runs)
-        and (quota.cpus is None or used.cpus + need.cpus <= quota.cpus + 1e-9)
-        and (quota.memory_bytes is None or used.memory_bytes + need.memory_bytes <= quota.memory_bytes)
-        and (quota.gpus is None or used.gpus + need.gpus <= quota.gpus)
-    )
 
 
 def set_quota(tx: Tx, actor: Actor, name: str, quota: Quota) -> None:
@@ -203,6 +167,20 @@ def note_started(tx: Tx, run_id: RunId, number: int, *, remote_id: str | None, r
         run_store.update_run(tx, run_id, state=State.RUNNING.value)
     if values:
         attempts.update_attempt(tx, run_id, number, **values)
+
+
+def put_back(tx: Tx, run_id: RunId, number: int, now: datetime) -> None:
+    """Where it was to be started did not answer: it waits as before, as if it had not been claimed."""
+    attempt, run = attempts.find_attempt(tx, run_id, number), run_store.find_run(tx, run_id)
+    if attempt is None or run is None or not attempt.state.is_active or number != run.n_attempts:
+        return
+    if run.cancel_requested_at is not None:
+        end_attempt(tx, run_id, number, Outcome(State.CANCELLED, "cancelled", "It was cancelled."), now)
+        return
+    if attempt.token_id is not None:
+        accounts.end_run_token(tx, attempt.token_id, now=now)
+    attempts.delete_attempt(tx, run_id, number)
+    run_store.update_run(tx, run_id, state=State.QUEUED.value, n_attempts=number - 1, started_at=None)
 
 
 def renew(tx: Tx, held: list[tuple[RunId, int]], now: datetime) -> list[tuple[RunId, int]]:
@@ -254,7 +232,8 @@ def end_attempt(tx: Tx, run_id: RunId, number: int, outcome: Outcome, now: datet
         values["usage"] = outcome.usage
     if again:
         delay_s = 0 if lost else min(4**n_failed, 300)
-        run_store.update_run(tx, run_id, state=State.QUEUED.value, due_at=now + timedelta(seconds=delay_s), **values)
+        due_at = now + timedelta(seconds=delay_s)
+        run_store.update_run(tx, run_id, state=State.QUEUED.value, due_at=due_at, started_at=None, **values)
         return run_store.find_run(tx, run_id)
     return _end(tx, SYSTEM, run, outcome.state, now, values)
 
@@ -320,21 +299,23 @@ def cancel(tx: Tx, actor: Actor, run_id: int) -> Run:
     return run_store.find_run(tx, run.id) or run
 
 
-def retry(tx: Tx, actor: Actor, run_id: int) -> Run:
+def retry(tx: Tx, actor: Actor, run_id: int, settings: ComputeSettings) -> Run:
     """Put a run that did not succeed into the queue again: the same recipe, inputs pinned as they were.
 
     Raises:
-        RunNotFound, NotSignedIn, NotAllowed, RunGoesOn
+        RunNotFound, NotSignedIn, NotAllowed, RunGoesOn, TooManyWaiting
     """
     run = access.get(tx, actor, run_id, Action.WRITE)
     if not run.state.is_over or run.state is State.SUCCEEDED:
         raise RunGoesOn(run.state.value)
+    require_room(tx, settings, owner_id=run.owner_id, created_by=run.created_by)
     now = utcnow()
     run_store.update_run(
         tx,
         run.id,
         state=State.QUEUED.value,
         due_at=now,
+        started_at=None,
         ended_at=None,
         cancel_requested_at=None,
         reason_code=None,

@@ -17,6 +17,7 @@ from headwater.compute.naming import typed_path
 from headwater.compute.recipe import InputRef, OutputRef, Reading, Recipe, RepoRef
 from headwater.compute.rows import Output, Run, RunHost, RunInput
 from headwater.compute.service import access as run_access
+from headwater.compute.service.quotas import Quota, quota_of, require_room, within
 from headwater.compute.settings import ComputeSettings
 from headwater.compute.store import attempts, runs
 from headwater.db import Tx
@@ -70,7 +71,7 @@ def submit(
 
     Raises:
         BadRecipe: with every problem there is; nothing was kept.
-        NotSignedIn, NotAllowed, BadRunRequest, PriorityNotAllowed.
+        NotSignedIn, NotAllowed, BadRunRequest, PriorityNotAllowed, TooManyWaiting.
         RepositoryNotFound, RevisionNotFound, FileNotFound, GateClosed: of the recipe's file.
     """
     _require_hand(actor)
@@ -82,7 +83,7 @@ def submit(
     of_private = source.repo is not None and source.repo.is_private
     recipe, found = _look_into(site, actor, source.text, of_private=of_private)
     return site.db.write(
-        _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, _limit(site, recipe.need)
+        _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, site.settings.of(ComputeSettings)
     )
 
 
@@ -166,7 +167,8 @@ def _resolve(site: Site, actor: Actor, reading: Reading, found: _Found) -> _Foun
     for name, out in reading.outputs.items():
         site.db.read(_resolve_output, actor, reading.kind, name, out, found)
     if reading.need is not None:
-        site.db.read(_check_need, reading.need, found)
+        owner_id = found.owner_id or actor.account_id
+        site.db.read(_check_need, reading.need, owner_id, site.settings.of(ComputeSettings), found)
     if reading.recipe is None:
         return found
     if found.owner_id is None:
@@ -247,11 +249,14 @@ def _check_submitter(site: Site, actor: Actor, found: _Found) -> None:
     site.db.read(look)
 
 
-def _check_need(tx: Tx, need: Need, found: _Found) -> None:
-    """That some host could ever hold it; where no host is known, it waits for one."""
+def _check_need(tx: Tx, need: Need, owner_id: AccountId | None, settings: ComputeSettings, found: _Found) -> None:
+    """That its owner's quota and some host could ever hold it; where no host is known, it waits for one."""
+    if owner_id is not None:
+        _check_quota(quota_of(attempts.quotas(tx).get(owner_id), settings), need, found)
     hosts = attempts.hosts_seen_since(tx, utcnow() - timedelta(seconds=HOST_SEEN_S))
     if not hosts or any(could_hold(host, need) for host in hosts):
         return
+    n_before = len(found.problems)
     largest = max(hosts, key=lambda host: (host.gpus, host.cpus, host.memory_bytes))
     for part, asked, has in (
         ("cpus", need.cpus, max(host.cpus for host in hosts)),
@@ -261,14 +266,30 @@ def _check_need(tx: Tx, need: Need, found: _Found) -> None:
         if asked > has:
             what = f"it asks for {asked:g}, and no host here has more than {has:.4g}"
             found.problems.append(Problem(f"resources.{part}", what, f"Ask for at most {has:.4g}."))
-            return
     chips = sorted({host.chip for host in hosts if host.chip})
     if need.chip is not None and need.chip not in chips:
         what = f"no host here has the chip {need.chip!r}"
         found.problems.append(Problem("resources.chip", what, f"There are: {', '.join(chips) or 'none'}."))
+    if len(found.problems) > n_before:
         return
     what = f"no single host has all of this; the largest has {largest.cpus:g} processors and {largest.memory_bytes / 1e9:.4g} GB"
     found.problems.append(Problem("resources", what, "Ask for less."))
+
+
+def _check_quota(quota: Quota, need: Need, found: _Found) -> None:
+    if within(quota, Need(0, 0, 0), 0, need):
+        return
+    if quota.runs == 0:
+        what = "its owner's quota is of no runs"
+        found.problems.append(Problem("resources", what, "Ask the site's administrators for a larger one."))
+    for part, asked, has in (
+        ("cpus", need.cpus, quota.cpus),
+        ("memory_gb", need.memory_bytes / 1e9, None if quota.memory_bytes is None else quota.memory_bytes / 1e9),
+        ("gpus", need.gpus, quota.gpus),
+    ):
+        if has is not None and asked > has:
+            what = f"it asks for {asked:g}, and the quota of its owner is {has:.4g}"
+            found.problems.append(Problem(f"resources.{part}", what, f"Ask for at most {has:.4g}."))
 
 
 def could_hold(host: RunHost, need: Need) -> bool:
@@ -284,10 +305,6 @@ def could_hold(host: RunHost, need: Need) -> bool:
 # ---- keeping it
 
 
-def _limit(site: Site, need: Need) -> int:
-    return need.time_limit_s or site.settings.of(ComputeSettings).time_limit_s
-
-
 def _keep(
     tx: Tx,
     actor: Actor,
@@ -296,13 +313,14 @@ def _keep(
     found: _Found,
     priority: int,
     parent_id: int | None,
-    time_limit_s: int,
+    settings: ComputeSettings,
 ) -> Run:
-    now = utcnow()
+    now, time_limit_s = utcnow(), recipe.need.time_limit_s or settings.time_limit_s
     if actor.account_id is None or found.owner_id is None:
         raise accounts.NotSignedIn
     if parent_id is not None:
         run_access.get(tx, actor, parent_id, Action.READ)
+    require_room(tx, settings, owner_id=found.owner_id, created_by=actor.account_id)
     run_id = runs.insert_run(
         tx,
         {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, delete, select, update
 
 from headwater.compute.models import RunId, State
 from headwater.compute.rows import Attempt, RunHost
@@ -63,6 +63,11 @@ def update_attempt(tx: Tx, run_id: RunId, number: int, **values: Any) -> None:
     tx.execute(
         update(run_attempt).where(run_attempt.c.run_id == run_id, run_attempt.c.number == number).values(**values)
     )
+
+
+def delete_attempt(tx: Tx, run_id: RunId, number: int) -> None:
+    """One of which nothing ever began."""
+    tx.execute(delete(run_attempt).where(run_attempt.c.run_id == run_id, run_attempt.c.number == number))
 
 
 def active_of_host(tx: Tx, host_id: str) -> list[tuple[RunId, Attempt]]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, upda
 
 from headwater.accounts import Visibility
 from headwater.compute.models import Need, RunId, State
-from headwater.compute.rows import Commit, Output, Run, RunInput
+from headwater.compute.rows import Commit, Output, Run, RunHost, RunInput
 from headwater.compute.tables import run, run_commit, run_input, run_output
 from headwater.db import Tx, insert
 from headwater.hub.tables.repositories import repository
@@ -270,8 +270,16 @@ class Waiting:
     due_at: datetime
 
 
-def due(tx: Tx, now: datetime, limit: int = 5000) -> list[Waiting]:
-    """Those that wait and may begin, by priority and by how long they have waited."""
+def count_waiting(tx: Tx, column: str, account_id: int) -> int:
+    """How many wait of those that have this account as their ``owner_id`` or ``created_by``."""
+    query = select(func.count()).where(run.c.state == State.QUEUED.value, run.c[column] == account_id)
+    return int(tx.execute(query).scalar_one())
+
+
+def due(tx: Tx, host: RunHost, now: datetime, *, each: int = 100, limit: int = 2000) -> list[Waiting]:
+    """Those that wait, may begin and fit on this host where it is empty: of each owner the first ones, so that nobody's
+    queue hides another's.
+    """
     columns = (
         run.c.id,
         run.c.owner_id,
@@ -282,10 +290,24 @@ def due(tx: Tx, now: datetime, limit: int = 5000) -> list[Waiting]:
         run.c.chip,
         run.c.due_at,
     )
+    order = (run.c.priority.desc(), run.c.id)
+    place = func.row_number().over(partition_by=run.c.owner_id, order_by=order).label("place")
+    waiting = (
+        select(*columns, place)
+        .where(
+            run.c.state == State.QUEUED.value,
+            run.c.due_at <= now,
+            run.c.cpus <= host.cpus,
+            run.c.memory_bytes <= host.memory_bytes,
+            run.c.gpus <= host.gpus,
+            or_(run.c.chip.is_(None), run.c.chip == host.chip),
+        )
+        .subquery()
+    )
     rows = tx.execute(
-        select(*columns)
-        .where(run.c.state == State.QUEUED.value, run.c.due_at <= now)
-        .order_by(run.c.priority.desc(), run.c.id)
+        select(waiting)
+        .where(waiting.c.place <= each)
+        .order_by(waiting.c.place, waiting.c.priority.desc(), waiting.c.id)
         .limit(limit)
     )
     return [
