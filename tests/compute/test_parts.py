@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,9 @@ from headwater.compute import charts
 from headwater.compute.comparing import flatten
 from headwater.compute.dispatching import _whole_letters
 from headwater.compute.pages import plain
+from headwater.compute.program.reporter import Reporter
+from headwater.compute.program.run import Run
+from tests.conftest import wait_for
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=50))
@@ -75,3 +80,20 @@ def test_what_is_no_text_is_cut_too(data: bytes) -> None:
 
 def test_names_of_nested_values() -> None:
     assert flatten({"a": {"b": [1, {"c": None}]}, "d": [], "e": {}}) == {"a.b.0": 1, "a.b.1.c": None, "d": [], "e": {}}
+
+
+def test_what_is_no_json_ends_no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[object] = []
+    reporter = Reporter("http://127.0.0.1:1", "x", lambda: None)
+    answer = httpx.MockTransport(lambda request: sent.append(request.content) or httpx.Response(200, json={}))
+    reporter.client = httpx.Client(transport=answer)
+    monkeypatch.setattr("headwater.compute.program.reporter.EVERY_S", 0.01)
+    reporter.say(result={"loss": math.nan})
+    reporter.start()
+    wait_for(lambda: not reporter._facts, timeout_s=10, what="the report that cannot be written")
+    reporter.note("goes on")
+    wait_for(lambda: any(b"goes on" in each for each in sent), timeout_s=10, what="a later report")
+    reporter.close()
+    run = object.__new__(Run)
+    with pytest.raises(ValueError, match="JSON"):
+        run.result({"loss": math.nan})

@@ -96,6 +96,7 @@ def test_only_its_own_process_reports_for_a_run(runs_app: LiveApp, world: dict[s
         {"progress": {"done": -1}},
         {"notes": "x"},
         {"result": {"x": "y" * (65 << 10)}},
+        {"result": {"x": json.loads("[" * 900 + "]" * 900)}},
         {"failure": "x"},
         {"commits": [{"output": "model", "commit": "main", "revision": "main", "files": {}}]},
         {"commits": [{"output": "model", "commit": "0" * 40, "revision": "main", "files": {"x": "1"}}]},
@@ -105,6 +106,14 @@ def test_reports_that_are_none(runs_app: LiveApp, world: dict[str, Any], body: d
     own = RunsClient(runs_app, None, token=world["token"])
     refused = own.http.post(f"/runs/{world['id']}/report", json=body)
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_run_report")
+
+
+def test_pages_of_what_is_half_said(runs_app: LiveApp, world: dict[str, Any]) -> None:
+    own = RunsClient(runs_app, None, token=world["token"])
+    assert own.http.post(f"/runs/{world['id']}/report", json={"progress": {"total": 5}}).status_code == 200
+    ada = RunsClient(runs_app, "ada").http
+    assert ada.get(f"{runs_app.url}/runs/{world['id']}").status_code == 200
+    assert ada.get(f"{runs_app.url}/runs/new", params={"from": "\u00b2"}).status_code == 200
 
 
 def test_a_commit_that_is_not_there_is_not_reported(runs_app: LiveApp, world: dict[str, Any]) -> None:

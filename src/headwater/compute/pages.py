@@ -276,8 +276,9 @@ async def show_new(request: Request) -> Response:
     """``GET /runs/new``: empty, or out of a former run (``from``), or of a file (``repo`` and ``path``)."""
     asked = request.query_params
     parent, text = None, ""
-    if asked.get("from", "").isdigit() and len(asked["from"]) < 10:
-        found = await web.read_tx(request, reading.get_run, int(asked["from"]))
+    number = _number(asked.get("from", ""))
+    if number is not None:
+        found = await web.read_tx(request, reading.get_run, number)
         parent, text = found.id, found.recipe_text
     elif asked.get("repo"):
         source = await web.call(
@@ -294,6 +295,11 @@ async def show_new(request: Request) -> Response:
     return shell.render(
         request, "compute/new.html", _new(text or _EXAMPLE.format(kind=next(iter(kinds()), "")), parent)
     )
+
+
+def _number(text: str) -> int | None:
+    """A run's, as an address or a form has it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _new(
@@ -321,7 +327,7 @@ async def submit(request: Request) -> Response:
     """``POST /runs/new``: look at it, or put it into the queue."""
     form = await shell.read_form(request)
     text = form["recipe"].replace("\r\n", "\n")
-    parent = int(form["parent"]) if form["parent"].isdigit() and len(form["parent"]) < 10 else None
+    parent = _number(form["parent"])
     priority = form["priority"] or "normal"
     try:
         if form["act"] == "check":

@@ -144,6 +144,8 @@ class Reporter:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 logging.getLogger("headwater.run").warning("a report was not taken: %s", exc)
+            except (ValueError, TypeError) as exc:  # something in it is no JSON: the rest goes on being said
+                logging.getLogger("headwater.run").warning("a report could not be written: %s", exc)
 
     def _cancel(self) -> None:
         if not self._told_to_end:

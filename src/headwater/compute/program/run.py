@@ -151,7 +151,7 @@ class Run:
 
     def result(self, facts: Mapping[str, Any]) -> None:
         """What came out, small; shown on the page and kept. Raises: ValueError."""
-        size = len(json.dumps(dict(facts)).encode())
+        size = len(json.dumps(dict(facts), allow_nan=False).encode())  # what is no number is no JSON
         if size > LARGEST_RESULT_BYTES:
             raise ValueError(f"a result has at most {LARGEST_RESULT_BYTES} bytes, and this one has {size}")
         self._reporter.say(result=dict(facts))

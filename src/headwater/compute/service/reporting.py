@@ -34,6 +34,7 @@ MOST_NAMES = 128
 MOST_NOTES = 1000
 MOST_FILES = 20_000
 LONGEST_TEXT = 4000
+DEEPEST = 32  # of objects and lists within each other
 
 
 @dataclass(frozen=True)
@@ -244,10 +245,26 @@ def _object(value: Any, what: str, most_bytes: int) -> dict[str, Any] | None:
         return None
     if not isinstance(value, dict):
         raise BadReport(f"{what} is an object")
+    if _is_deeper(value, DEEPEST):
+        raise BadReport(f"{what} has objects and lists in more than {DEEPEST} levels")
     size = len(orjson.dumps(value))
     if size > most_bytes:
         raise BadReport(f"{what} has {size} bytes, and at most {most_bytes} are kept")
     return value
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            each
+            for one in level
+            if isinstance(one, dict | list)
+            for each in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _points(value: Any) -> list[said.Point]:
