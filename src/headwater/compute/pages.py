@@ -232,7 +232,9 @@ def load_one(tx: Tx, actor: Actor, run_id: int) -> RunPage:
 
 def _curves(tx: Tx, run: Run) -> list[charts.Curve]:
     points = said.points_of(tx, [run.id], every=max(1, run.n_points // MOST_READ))[run.id]
-    return [charts.draw(name, [("", each)]) for name, each in points.items()]
+    # What is being learnt first: a reader looks for it.
+    names = sorted(points, key=lambda name: ("loss" not in name, name))
+    return [charts.draw(name, [("", points[name])]) for name in names]
 
 
 def _log(tx: Tx, run: Run) -> LogView:
