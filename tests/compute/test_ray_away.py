@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,18 +27,24 @@ from tests.compute.client import act
 from tests.compute.test_queue import host
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """One whose cluster is an address at which nobody listens."""
+@contextmanager
+def opened(data: Path) -> Iterator[Site]:
+    """A site whose cluster is an address at which nobody listens."""
     kinds.register()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        settings = growth.settings_of(tmp_path / "data", ComputeSettings(ray_address=address))
-        prepare_data(tmp_path / "data", settings)
-        found = build_site(tmp_path / "data", settings, base_url="http://127.0.0.1:1")
+        settings = growth.settings_of(data, ComputeSettings(ray_address=address))
+        prepare_data(data, settings)
+        found = build_site(data, settings, base_url="http://127.0.0.1:1")
         yield found
         found.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with opened(tmp_path / "data") as found:
+        yield found
 
 
 def test_what_was_begun_there_is_lost_and_what_waits_goes_on_waiting(
@@ -110,3 +117,17 @@ def test_what_a_cluster_does_not_take_now_waits_and_what_it_refuses_fails(
     status = 400
     step()
     assert {site.db.read(runs.find_run, each.id).reason_code for each in (first, second)} == {"cannot_start"}
+
+
+def test_runs_of_two_sites_never_meet_on_a_cluster(tmp_path: Path) -> None:
+    names, keys = [], []
+    for each in ("one", "other"):
+        with opened(tmp_path / each) as made:
+            owner = made.db.write(people.create_person, SYSTEM, "ada", password_hash=None, now=utcnow())
+            run = submit(made, Actor(owner.id, "ada"), text=act("same", "sleep"))
+            runner = ray.RayRunner(made)
+            names.append(runner._name_of(run, 1))
+            keys.append(runner._key_of(run))
+            assert runner._name_of(run, 1) == names[-1]
+            assert runner._name_of(run, 2) != names[-1]
+    assert len(set(names)) == len(set(keys)) == 2

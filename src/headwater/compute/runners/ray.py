@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import structlog
 
+from headwater import accounts
 from headwater.compute.kinds import find_kind, kinds
 from headwater.compute.models import RunId, State
 from headwater.compute.rows import Run, RunHost
@@ -58,6 +59,8 @@ class RayRunner:
     begins_at_once = False
 
     def __init__(self, site: Site) -> None:
+        self._site = site
+        self._site_id: str | None = None
         self.settings = site.settings.of(ComputeSettings)
         self.endpoint = self.settings.endpoint or site.base_url
         self.address = (self.settings.ray_address or "").rstrip("/")
@@ -104,16 +107,28 @@ class RayRunner:
             if each["state"] == "ALIVE"
         ]
 
+    def _key_of(self, run: Run) -> str:
+        """What no other run on this cluster has: numbers of runs are given by every site, and again by one that was restored."""
+        if self._site_id is None:
+            identity = self._site.db.read(accounts.find_identity)
+            self._site_id = "" if identity is None else identity.id
+        what = f"{self._site_id} {run.id} {run.created_at.isoformat()} {run.recipe_digest}"
+        return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+    def _name_of(self, run: Run, attempt: int) -> str:
+        return f"headwater-{self._key_of(run)}-{run.id}-{attempt}"
+
     def start(self, claimed: Claimed) -> str | None:
         run, held = claimed.run, (claimed.run.id, claimed.attempt)
         kind = find_kind(run.kind)
         if kind is None:
             raise StartFailed(f"this server knows no kind of run {run.kind!r}")
-        name = f"headwater-{self.host_id[-6:]}-{run.id}-{claimed.attempt}"
+        name = self._name_of(run, claimed.attempt)
         command = command_of(run, self.settings)
         variables = variables_of(run, claimed.token, self.settings, self.endpoint, None)
         variables |= {
             "HEADWATER_RUN_ATTEMPT": str(claimed.attempt),
+            "HEADWATER_RUN_KEY": self._key_of(run),
             "HEADWATER_RUN_TIME_LIMIT_S": str(run.need.time_limit_s or ""),
             "HEADWATER_RUN_GRACE_S": str(GRACE_S),
             # How long Ray waits between asking a job to end and ending it.
@@ -155,7 +170,7 @@ class RayRunner:
         self._call("DELETE", f"/api/jobs/{name}")
 
     def adopt(self, run: Run, number: int, remote_id: str | None) -> None:
-        name = remote_id or f"headwater-{self.host_id[-6:]}-{run.id}-{number}"
+        name = remote_id or self._name_of(run, number)
         self._jobs[run.id, number] = _Job(name, answered_at=time.monotonic())
 
     def read_log(self, held: Held, start: int, most_bytes: int) -> bytes:

@@ -28,7 +28,7 @@ def main(program: str) -> int:
     run_id, attempt = os.environ["HEADWATER_RUN_ID"], os.environ["HEADWATER_RUN_ATTEMPT"]
     # Kept between attempts that come to the same node: a checkpoint is found again.
     base = Path(tempfile.gettempdir()) / f"headwater-runs-{os.getuid()}"
-    work, own = base / run_id, base / f"{run_id}-{attempt}-{os.getpid()}"
+    work, own = base / f"{run_id}-{os.environ['HEADWATER_RUN_KEY']}", base / f"{run_id}-{attempt}-{os.getpid()}"
     for folder in (base, work, work / "tmp", work / "hf", own):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     limit = os.environ.get("HEADWATER_RUN_TIME_LIMIT_S", "")
