@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
+from headwater.governance import reading
 from headwater.governance.facts import OPEN, VALUES
 from headwater.governance.rules import CRITERIA, all_rules
 from headwater.governance.ruling import Case, Rule
@@ -36,3 +38,10 @@ def test_each_rule_has_cases_on_both_sides() -> None:
         assert rule.passing or rule.criterion == "research_paper"
         assert rule.clause
         assert rule.sources
+
+
+def test_a_heading_of_any_length_is_read_in_time_that_grows_with_it() -> None:
+    begun = time.process_time()
+    card = "# a" + " " * 300_000 + "x\n# Training data ##\none two three\n#\nfour"
+    assert reading.sections_of(card)
+    assert time.process_time() - begun < 2

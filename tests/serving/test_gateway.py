@@ -89,6 +89,15 @@ def test_what_is_wrong_is_said_in_the_shape_that_clients_know(serving: Serving) 
         error = answer.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert (error["type"], error["param"]) == ("invalid_request_error", param), body
+    many: list[tuple[dict[str, Any], str]] = [
+        ({"prompt": ["a"] * 65}, "prompt"),
+        ({"prompt": [2**40]}, "prompt"),
+    ]
+    for given, param in many:
+        answer = serving.api("POST", "/v1/completions", scope="infer", json={"model": "ada/tiny", **given})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    large = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"pattern": "(" * (1 << 18)}}}
+    assert ask(serving, response_format=large).status_code == 400
     with pytest.raises(NotFoundError) as missing:
         client.chat.completions.create(model="ada/none", messages=HELLO)
     assert missing.value.code == "model_not_found"
@@ -140,6 +149,21 @@ def test_what_members_serve_others_do_not_find(serving: Serving) -> None:
     assert serving.api("POST", "/api/v1/endpoints/lab/inner/start", "bob").status_code == 403
     again = serving.api("POST", "/api/v1/endpoints", json=wish)
     assert again.status_code == 409
+
+
+def test_who_may_not_see_a_model_is_told_nothing_of_it(serving: Serving, tiny_folder: Path) -> None:
+    hf = serving.app.hf("ada")
+    hf.create_repo("ada/secret", private=True)
+    hf.upload_folder(repo_id="ada/secret", folder_path=tiny_folder)
+    serving.create(model="ada/secret", owner="lab", name="shut", engine="transformers", starts=False)
+    serving.app.add_person("cleo")
+    serving.app.add_member("lab", "cleo", Role.WRITE)
+    acts = [("GET", ""), ("POST", "/start"), ("GET", "/log"), ("POST", "/stop"), ("GET", "/log")]
+    for method, path in acts:
+        answer = serving.api(method, f"/api/v1/endpoints/lab/shut{path}", "cleo")
+        assert answer.status_code == 200, answer.text
+        assert "secret" not in answer.text
+    assert serving.api("POST", "/api/v1/endpoints/lab/shut/stop").json()["repository"] == "ada/secret"
 
 
 def test_limits_are_kept_and_told(serving: Serving) -> None:
@@ -233,6 +257,9 @@ def test_use_is_counted_by_whom_and_which_key(serving: Serving) -> None:
     assert sum(int(row["requests"]) for row in rows) == 2
     seen = serving.api("GET", "/api/v1/serving/usage?days=1", "ada", "admin").json()
     assert any(one["person"] == "eve" for one in seen)  # whose endpoint it is sees who uses it
+    theirs = [one for one in seen if one["person"] == "eve"]
+    assert theirs, "whose endpoint it is sees who uses it"
+    assert [(one["token"], one["token_id"]) for one in theirs] == [(None, None)] * len(theirs), "and not by which key"
     assert not any(one["person"] == "ada" for one in lines())
     assert serving.api("GET", "/api/v1/serving/usage?of=ada", "eve", "admin").status_code == 403
 

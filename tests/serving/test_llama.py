@@ -95,6 +95,13 @@ def test_a_model_whose_template_knows_no_tools_answers_in_words(smol: Serving) -
     assert answer.choices[0].message.content
 
 
+def test_what_an_engine_has_of_its_own_ends_none(smol: Serving) -> None:
+    extra = {"grammar": "root ::= " + "(" * 2_000_000, "id_slot": 3, "lora": [{"id": 0, "scale": 9}]}
+    answer = smol.client().chat.completions.create(model="ada/smol", messages=PARIS, max_tokens=3, extra_body=extra)
+    assert answer.choices[0].message.content
+    assert smol.get("ada/smol")["state"] == "ready"
+
+
 def test_streams_go_side_by_side(smol: Serving) -> None:
     client = smol.client()
 

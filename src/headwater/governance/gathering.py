@@ -418,12 +418,14 @@ class _Looking:
         subjects = self.provenance.get("subject")
         if not isinstance(subjects, list) or not subjects:
             return False
-        named = set()
+        named: set[str] = set()
         for subject in subjects[:5000]:
             name = subject.get("name") if isinstance(subject, dict) else None
             digest = subject.get("digest") if isinstance(subject, dict) else None
             sha256 = digest.get("sha256") if isinstance(digest, dict) else None
-            entry = self.entries.get(name) if isinstance(name, str) else None
+            if not isinstance(name, str) or name in named:  # what is named twice is no statement of ours
+                return False
+            entry = self.entries.get(name)
             if entry is None or not isinstance(sha256, str) or self._digest(entry) != sha256:
                 return False
             named.add(name)

@@ -78,7 +78,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "内容",
     ),
 }
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*)$")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LATIN = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -98,11 +98,11 @@ def sections_of(text: str) -> dict[str, int]:
         if _FENCE.match(line):
             is_code = not is_code
         heading = None if is_code else _HEADING.match(line)
-        if heading is not None:
+        title = "" if heading is None else heading[2].rstrip(" \t#").lower()
+        if heading is not None and title:
             level = len(heading[1])
             while open_ and open_[-1][0] >= level:
                 open_.pop()
-            title = heading[2].lower()
             open_.append((level, [topic for topic, words in TOPICS.items() if any(word in title for word in words)]))
             continue
         n_words = count_words(line)

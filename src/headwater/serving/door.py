@@ -107,21 +107,33 @@ async def get(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """``PATCH /api/v1/endpoints/{ns}/{name}``: access, idle_s, keeps_contents."""
     body = await web.read_json_object(request)
-    return JsonResponse(facts_of(await web.write_tx(request, service.change, *_names(request), body, now=utcnow())))
+
+    def act(tx: Tx, actor: Actor) -> dict[str, Any]:
+        return _shown(tx, actor, service.change(tx, actor, *_names(request), body, now=utcnow()))
+
+    return JsonResponse(await web.write_tx(request, act))
 
 
 async def start(request: Request) -> Response:
     """``POST …/start``."""
-    found = await web.write_tx(request, service.start, *_names(request), now=utcnow())
+
+    def act(tx: Tx, actor: Actor) -> dict[str, Any]:
+        return _shown(tx, actor, service.start(tx, actor, *_names(request), now=utcnow()))
+
+    found = await web.write_tx(request, act)
     nudge(web.site_of(request).data_dir)
-    return JsonResponse(facts_of(found))
+    return JsonResponse(found)
 
 
 async def stop(request: Request) -> Response:
     """``POST …/stop``."""
-    found = await web.write_tx(request, service.stop, *_names(request), now=utcnow())
+
+    def act(tx: Tx, actor: Actor) -> dict[str, Any]:
+        return _shown(tx, actor, service.stop(tx, actor, *_names(request), now=utcnow()))
+
+    found = await web.write_tx(request, act)
     nudge(web.site_of(request).data_dir)
-    return JsonResponse(facts_of(found))
+    return JsonResponse(found)
 
 
 async def delete(request: Request) -> Response:
@@ -132,17 +144,20 @@ async def delete(request: Request) -> Response:
 
 
 async def get_log(request: Request) -> Response:
-    """``GET …/log``: what its engine said last, for those who may stop it."""
+    """``GET …/log``: what its engine said last, for those who may stop it; nothing for whoever may not see the model that it names."""
     return Response(await web.call(request, log_of, *_names(request)), media_type="text/plain")
 
 
 def log_of(site: Site, actor: Actor, owner: str, name: str) -> str:
     """From the engine's own file where that is on this host, else as it was last written down."""
 
-    def act(tx: Tx) -> Served:
-        return service.get_owned(tx, actor, owner, name, Action.WRITE)
+    def act(tx: Tx) -> Served | None:
+        found = service.get_owned(tx, actor, owner, name, Action.WRITE)
+        return found if service.may_see_model(tx, actor, found.endpoint) else None
 
     found = site.db.read(act)
+    if found is None:
+        return ""
     path = site.data_dir.absolute() / "cache" / "serving" / "logs" / f"{found.endpoint.id}.log"
     return processes.read_tail(path) or found.standing.log_tail
 

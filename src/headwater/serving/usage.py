@@ -32,7 +32,7 @@ def list_usage(tx: Tx, actor: Actor, of: str | None, *, days: int, by_s: int, no
     since = int((now - timedelta(days=max(1, min(days, MOST_DAYS)))).timestamp()) // 60
     until = int(now.timestamp()) // 60 + 1
     return usage_store.list_usage(
-        tx, since=since, until=until, account_id=account.id, owner_ids=[account.id], by_s=by_s
+        tx, since=since, until=until, account_id=account.id, owner_ids=[account.id], by_s=by_s, keys_of=actor.account_id
     )
 
 

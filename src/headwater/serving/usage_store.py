@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, delete, func, literal_column, or_, select
+from sqlalchemy import and_, case, delete, func, literal_column, or_, select
 
 from headwater.accounts.tables import account, token
 from headwater.db import Tx, insert, row_locked
@@ -66,21 +66,29 @@ def list_usage(
     owner_ids: Collection[int] | None = None,
     by_s: int = 86_400,
     limit: int = 5000,
+    keys_of: int | None = None,
 ) -> list[UsageLine]:
     """Sums from minute ``since`` to before ``until``, newest first: of what an account used, or of what an owner's endpoints gave.
 
-    ``by_s``: how long each line's time is, in seconds; whole minutes.
+    ``by_s``: how long each line's time is, in seconds; whole minutes. ``keys_of``: the account whose keys are told apart, and named;
+    of all others each line is the sum. Without one, everybody's are.
     """
     table = gateway_usage.c
     every: Any = literal_column(str(int(by_s // 60)))  # in the statement itself: PostgreSQL compares what it groups by
     moment = (table.minute - table.minute % every).label("moment")
+    own: Any = literal_column(str(int(keys_of or 0)))
+    key: Any = (
+        table.token_id
+        if keys_of is None
+        else case((table.account_id == own, table.token_id), else_=literal_column("0"))
+    )
     query = (
         select(
             moment,
             endpoint.c.name,
             endpoint.c.owner_id,
             table.account_id,
-            table.token_id,
+            key,
             token.c.name.label("token_name"),
             func.sum(table.n_requests),
             func.sum(table.n_errors),
@@ -90,12 +98,10 @@ def list_usage(
             func.sum(table.whole_ms),
         )
         .join(endpoint, endpoint.c.id == table.endpoint_id)
-        .outerjoin(token, and_(token.c.id == table.token_id, table.token_id > 0))
+        .outerjoin(token, and_(token.c.id == key, key > 0))
         .where(table.minute >= since, table.minute < until)
-        .group_by(
-            moment, endpoint.c.id, endpoint.c.name, endpoint.c.owner_id, table.account_id, table.token_id, token.c.name
-        )
-        .order_by(moment.desc(), endpoint.c.name, table.account_id, table.token_id)
+        .group_by(moment, endpoint.c.id, endpoint.c.name, endpoint.c.owner_id, table.account_id, key, token.c.name)
+        .order_by(moment.desc(), endpoint.c.name, table.account_id, key)
         .limit(limit)
     )
     whose = []

@@ -14,10 +14,17 @@ from headwater.serving.errors import BadRequest
 from headwater.web import BadJson
 
 BODY_BYTES = 16 << 20
-MOST_MESSAGES, MOST_CHOICES, MOST_INPUTS = 10_000, 16, 2048
+MOST_MESSAGES, MOST_CHOICES, MOST_INPUTS, MOST_PROMPTS = 10_000, 16, 2048, 64
+GRAMMAR_BYTES = 128 << 10  # of schemas, of which an engine makes a grammar
+MOST_ID = 2**31 - 1
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-# They name slots, files and adapters of one engine, which are nobody's to choose.
-_OF_THE_ENGINE = ("id_slot", "lora", "cache_prompt", "response_fields", "return_progress", "n_cache_reuse")
+# What is handed on: fields of OpenAI's API, and what all engines know of sampling. All else is left out: engines take slots, files,
+# adapters and grammars of their own, which are nobody's to choose, and some of which end them.
+_SAMPLING = frozenset(
+    """model stream stream_options temperature top_p top_k min_p n stop seed user max_tokens frequency_penalty presence_penalty
+    repeat_penalty repetition_penalty logit_bias logprobs ignore_eos""".split()  # noqa: SIM905 -- reads better as text
+)
+_SCHEMAS = ("tools", "tool_choice", "functions", "function_call", "response_format")
 CHAT, COMPLETIONS, EMBEDDINGS = "chat/completions", "completions", "embeddings"
 
 
@@ -61,8 +68,9 @@ async def read(request: Request, call: str) -> Asked:
     wants_usage = bool(options and options.get("include_usage"))
     _CHECKS[call](body)
     _check_numbers(body)
-    for name in _OF_THE_ENGINE:
-        body.pop(name, None)
+    body = {name: value for name, value in body.items() if name in _KNOWN[call]}
+    if sum(len(orjson.dumps(body[name])) for name in _SCHEMAS if name in body) > GRAMMAR_BYTES:
+        raise BadRequest(f"The schemas of tools and response_format have more than {GRAMMAR_BYTES >> 10} KiB.", "tools")
     if streams:
         body["stream_options"] = {**(options or {}), "include_usage": True}
     read_by_model = {name: body[name] for name in ("messages", "prompt", "input", "tools") if name in body}
@@ -117,6 +125,8 @@ def _check_prompt(body: dict[str, Any]) -> None:
     is_list = isinstance(prompt, list) and 0 < len(prompt) <= 1 << 20
     if not is_list or not _is_texts_or_ids(prompt):
         raise BadRequest("prompt is a text, a list of texts, or of token ids.", "prompt")
+    if isinstance(prompt, list) and isinstance(prompt[0], str | list) and len(prompt) > MOST_PROMPTS:
+        raise BadRequest(f"At most {MOST_PROMPTS} prompts are taken at once.", "prompt")
 
 
 def _check_input(body: dict[str, Any]) -> None:
@@ -135,7 +145,7 @@ def _check_input(body: dict[str, Any]) -> None:
 
 def _is_texts_or_ids(given: Any) -> bool:
     def is_id(one: Any) -> bool:
-        return type(one) is int and one >= 0
+        return type(one) is int and 0 <= one <= MOST_ID
 
     return (
         all(isinstance(one, str) for one in given)
@@ -168,4 +178,18 @@ _CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
     CHAT: _check_chat,
     COMPLETIONS: _check_prompt,
     EMBEDDINGS: _check_input,
+}
+_KNOWN: dict[str, frozenset[str]] = {
+    CHAT: _SAMPLING
+    | frozenset(_SCHEMAS)
+    | {
+        "messages",
+        "max_completion_tokens",
+        "top_logprobs",
+        "parallel_tool_calls",
+        "chat_template_kwargs",
+        "reasoning_effort",
+    },
+    COMPLETIONS: _SAMPLING | {"prompt", "suffix", "echo", "best_of"},
+    EMBEDDINGS: frozenset({"model", "input", "encoding_format", "dimensions", "user"}),
 }
