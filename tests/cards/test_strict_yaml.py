@@ -51,8 +51,6 @@ def test_values_follow_the_core_schema_of_yaml_1_2(text, value):
         ("<<: {a: 1}", "Merge keys"),
         ("--- a\n--- b", "one YAML document"),
         ("a: [", "cannot be read"),
-        ('a: "b\\0c"', "NUL"),
-        ('"a\\0": b', "NUL"),
         ("a: b: c", "cannot be read"),
         ("a: \x00", "cannot be read"),
         ("a: \ud800", "Unicode"),

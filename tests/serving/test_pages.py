@@ -91,13 +91,14 @@ def test_others_see_neither_log_nor_settings(serving: Serving, ada: httpx.Client
 
 
 def test_usage_and_its_limits_by_form(serving: Serving, ada: httpx.Client) -> None:
+    serving.app.add_person("zoe")
     with serving.app.opened() as site:
-        bob = site.db.read(lookup.get_account, "bob").id
+        zoe = site.db.read(lookup.get_account, "zoe").id
         minute = int(utcnow().timestamp()) // 60
         served = site.db.read(store.find_by_name, "ada", "tiny")
         assert served is not None
         one = served.endpoint.id
-        site.db.write(usage_store.add_usage, one, bob, 0, minute, Used(3, 1, 12_345, 67, 5, 9), now=utcnow())
+        site.db.write(usage_store.add_usage, one, zoe, 0, minute, Used(3, 1, 12_345, 67, 5, 9), now=utcnow())
     page = ada.get("/settings/usage?days=1").text
     assert "12,345" in page
     assert "1 failed" in page

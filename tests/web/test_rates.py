@@ -200,12 +200,13 @@ def test_a_site_refuses_in_the_words_of_the_client_over_all_workers(new_app):
     headers = {"Authorization": f"Bearer {app.token('eve')}"}
 
     def ask(**more: str) -> httpx.Response:
+        time.sleep(0.03)  # workers tell each other what they have let through
         # A connection each: so that both workers are asked.
         return httpx.get(f"{app.url}/api/whoami-v2", headers=headers | more)
 
     statuses = [ask().status_code for _ in range(60)]
     assert statuses[:20] == [200] * 20
-    assert 20 <= statuses.count(200) <= 24
+    assert 20 <= statuses.count(200) <= 30  # two that told each other nothing would let 40 through
     assert set(statuses) == {200, 429}
     refused = wait_for(lambda: next((each for each in (ask() for _ in range(4)) if each.status_code == 429), None))
     told = parse_ratelimit_headers(refused.headers)

@@ -246,6 +246,10 @@ class _Looking:
 
     @property
     def declared(self) -> list[str]:
+        """As the card says it; PostgreSQL keeps no NUL."""
+        return [name.replace("\0", "\ufffd") for name in self._declared()]
+
+    def _declared(self) -> list[str]:
         value = self.card.data.get("license")
         found = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         names = [each.strip().lower() for each in found if isinstance(each, str) and each.strip()][:5]

@@ -93,8 +93,6 @@ class _Composer:
         if event.tag is not None:  # type: ignore[attr-defined]
             raise BadYaml(f"Tags such as {event.tag!r} are not allowed.", _line(event))  # type: ignore[attr-defined]
         if isinstance(event, yaml.ScalarEvent):
-            if "\0" in event.value:
-                raise BadYaml("A text holds the character NUL.", _line(event))
             return _plain(event.value) if event.implicit[0] else event.value
         if depth > MAX_DEPTH:
             raise BadYaml(f"The YAML is nested more than {MAX_DEPTH} levels deep.", _line(event))
