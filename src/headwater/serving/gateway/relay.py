@@ -230,6 +230,9 @@ class Gateway:
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
         def holds(connection: Connection) -> None:
+            if under_way.leaving.is_gone:  # what was let go for them must not be asked again on the next connection
+                connection.abort()
+                raise ClientLeft
             under_way.leaving.let_go = connection.abort
 
         return await self.upstream.ask(

@@ -199,7 +199,8 @@ class Upstream:
     ) -> Connection:
         """Send a request; the answer's head has come. Give the connection back with ``done``.
 
-        ``holds`` is told of each connection that is tried, so that it can be let go while the answer is waited for.
+        ``holds`` is told of each connection before it is tried, so that it can be let go while the answer is waited for; what it
+        raises ends the asking.
 
         Raises:
             Broken: nothing of an answer came. EngineGone
