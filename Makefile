@@ -26,7 +26,7 @@ tour: ## with all extras and llama.cpp (minutes, the first time): the whole chai
 
 test: ## install what the tests need, and run all of them
 	@tools/setup.sh test
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/python tools/run_tests.py $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-growth
 
 # Stores and protocols once more, on what sites of several hosts are kept in (tests/growth.py).
@@ -35,7 +35,7 @@ GROWTH_TESTS := $(addprefix tests/,ground accounts cards checking collector comm
 
 test-growth: ## the tests of stores and protocols, on PostgreSQL instead of SQLite
 	@tools/setup.sh test
-	HEADWATER_TEST_ON=growth $(BIN)/pytest $(PYTEST_ARGS) -m "not browser and not models" $(GROWTH_TESTS)
+	HEADWATER_TEST_ON=growth $(BIN)/python tools/run_tests.py $(PYTEST_ARGS) -m "not browser and not models" $(GROWTH_TESTS)
 
 FAULTS ?= 1000
 faults: ## kill the server FAULTS times (1,000) and tamper with a site as often; about an hour, prints what was lost
