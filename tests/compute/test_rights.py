@@ -30,7 +30,7 @@ def world(runs_app: LiveApp) -> dict[str, Any]:
     hf.create_repo("ada/out")
     made = RunsClient(runs_app, "ada").submit(
         act("going on", "sleep", seconds=600)
-        + "inputs: {text: {repo: datasets/ada/in}}\noutputs: {model: {repo: models/ada/out}, new: {repo: ada/made, private: true}}\n"
+        + "inputs: {text: {repo: datasets/ada/in}}\noutputs: {model: {repo: models/ada/out, private: false}, new: {repo: ada/made, private: true}}\n"
     )
     RunsClient(runs_app, "ada").wait_for_log(made["id"], "started")
     return {"id": made["id"], "token": _token_of(runs_app, made["id"])}
@@ -233,6 +233,11 @@ def test_a_run_is_seen_by_those_who_may_see_all_that_it_reads(runs_app: LiveApp)
     assert RunsClient(runs_app, "bob").http.post(f"/runs/{made['id']}/retry").status_code == 404
     aloud = ada.submit(act("aloud", "exit") + parts.replace("of-notes", "told-aloud, private: false"))
     assert not aloud["outputs"]["model"]["private"]
+    hf.create_repo("lab/there", repo_type="model")
+    into = act("into", "exit") + parts.replace("of-notes", "there")
+    refused = ada.http.post("/runs", json={"recipe": into})
+    assert [each["where"] for each in refused.json()["problems"]] == ["outputs.model.repo"]
+    assert ada.submit(into.replace("lab/there", "lab/there, private: false"))["id"]
     hf.update_repo_settings("ada/notes", repo_type="dataset", private=False)
     assert RunsClient(runs_app, "bob").http.get(f"/runs/{made['id']}").status_code == 200
 

@@ -44,7 +44,7 @@ class Check:
         if suite.kind is RepoKind.DATASET:
             problems += self._suite(suite, recipe)
         if recipe.own.endpoint is not None:
-            problems += _endpoint(tx, actor, recipe)
+            problems += _endpoint(tx, actor, recipe, repos)
         return problems
 
     def _repo(self, tx: Tx, actor: Actor, recipe: Recipe, name: str) -> Repository:
@@ -163,7 +163,7 @@ def _privacy(tx: Tx, repos: dict[str, Repository], recipe: Recipe) -> list[Probl
     out = recipe.outputs[RESULTS]
     if out.repo.kind not in (None, RepoKind.DATASET):
         return [Problem(f"outputs.{RESULTS}.repo", f"it is a {out.repo.kind.value}", "Name a dataset.")]
-    if _keeps_private(tx, recipe):
+    if _keeps_private(tx, recipe, repos):
         return []
     return [
         _told_to_all(str(repo.name), "private" if repo.is_private else "not open to everyone")
@@ -172,10 +172,12 @@ def _privacy(tx: Tx, repos: dict[str, Repository], recipe: Recipe) -> list[Probl
     ]
 
 
-def _keeps_private(tx: Tx, recipe: Recipe) -> bool:
+def _keeps_private(tx: Tx, recipe: Recipe, repos: dict[str, Repository]) -> bool:
     out = recipe.outputs[RESULTS]
     there = access.find_by_name(tx, RepoKind.DATASET, out.repo.name)
-    return bool(out.is_private if there is None else there.is_private)
+    if there is not None:
+        return there.is_private
+    return any(repo.is_private for repo in repos.values()) if out.is_private is None else out.is_private
 
 
 def _told_to_all(name: str, how: str) -> Problem:
@@ -186,7 +188,7 @@ def _told_to_all(name: str, how: str) -> Problem:
     )
 
 
-def _endpoint(tx: Tx, actor: Actor, recipe: Recipe) -> list[Problem]:
+def _endpoint(tx: Tx, actor: Actor, recipe: Recipe, repos: dict[str, Repository]) -> list[Problem]:
     from headwater.serving import service
     from headwater.serving.models import TASKS
 
@@ -197,6 +199,6 @@ def _endpoint(tx: Tx, actor: Actor, recipe: Recipe) -> list[Problem]:
         return [Problem("with.endpoint.model", exc.message, "Start it, or name another.")]
     if found.task != TASKS[0]:
         return [Problem("with.endpoint.model", f"{model} embeds, and writes no answers", "Name one that generates.")]
-    if found.resource.is_private and not _keeps_private(tx, recipe):
+    if found.resource.is_private and not _keeps_private(tx, recipe, repos):
         return [_told_to_all(model, "for its owner's members alone")]
     return []

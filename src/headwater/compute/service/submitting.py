@@ -216,6 +216,9 @@ def _resolve_output(tx: Tx, actor: Actor, of: Kind, name: str, out: OutputRef, f
         there = access.find_by_name(tx, kind, out.repo.name)
         if there is not None:
             repo = access.check_repository(tx, actor, there, Action.WRITE)
+            if found.reads_private and not repo.is_private and out.is_private is not False:
+                what = "it is public, and a private repository is read: what is written tells of that"
+                found.problems.append(Problem(where, what, "Name a private one, or say `private: false`."))
             found.outputs.append(Output(name, repo.id, typed_path(repo), repo.is_private))
             found.is_private |= repo.is_private
             found.owner_id = found.owner_id or repo.owner_id
