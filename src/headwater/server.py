@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import select
 import signal
 import socket
 import threading
@@ -457,5 +458,7 @@ def _end_telemetry(settings: Settings) -> None:
 
 
 def _watch(lifeline: int, stop: threading.Event) -> None:
-    os.read(lifeline, 1)
+    ended = select.poll()  # a read would not wait: event loops of web workers make this end, which all share, non-blocking
+    ended.register(lifeline, select.POLLIN | select.POLLHUP)
+    ended.poll()
     stop.set()

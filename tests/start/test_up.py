@@ -180,9 +180,14 @@ def test_a_worker_that_dies_is_started_again(new_app):
     app.log_path.write_text("")  # the death was meant
 
 
-def test_no_process_outlives_its_parent(tmp_path):
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_no_process_outlives_its_parent(tmp_path, is_reloaded):
     app = LiveApp(tmp_path / "D", options={"workers": 2})
+    if is_reloaded:
+        app.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: app.log_lines("server.reloaded"), timeout_s=60)
     pids = app.processes()
+    assert "Traceback" not in app.log_path.read_text()
     app.process.kill()
     app.process.wait()
     wait_for(lambda: not any(_is_alive(pid) for pid in pids), timeout_s=10, what="the end of every process")
