@@ -458,7 +458,9 @@ def _end_telemetry(settings: Settings) -> None:
 
 
 def _watch(lifeline: int, stop: threading.Event) -> None:
-    ended = select.poll()  # a read would not wait: event loops of web workers make this end, which all share, non-blocking
+    ended = (
+        select.poll()
+    )  # a read would not wait: event loops of web workers make this end, which all share, non-blocking
     ended.register(lifeline, select.POLLIN | select.POLLHUP)
     ended.poll()
     stop.set()

@@ -39,7 +39,10 @@ class Serving:
             found = self.get(model)
             return found if found["state"] == state else None
 
-        found: dict[str, Any] = wait_for(look, timeout_s=timeout_s, what=f"{model} being {state}: {self.get(model)}")
+        try:
+            found: dict[str, Any] = wait_for(look, timeout_s=timeout_s, what=f"{model} being {state}")
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}: {self.get(model)}") from None
         return found
 
     def client(self, user: str = "ada", scope: str = "infer", **more: Any) -> Any:

@@ -159,6 +159,36 @@ def test_what_cannot_be_served_is_refused_with_what_to_do(site: Serving) -> None
     assert site.api("POST", "/api/v1/endpoints", "eve", json={"model": "ada/empty", "owner": "lab"}).status_code == 403
 
 
+def test_nobody_keeps_others_out_by_engines_that_never_sleep(site: Serving, tiny_folder: Path) -> None:
+    """Two engines run on this host, and ada holds both."""
+    hf = site.app.hf("ada")
+    hf.create_repo("ada/shared")
+    hf.upload_folder(repo_id="ada/shared", folder_path=tiny_folder)
+    for name in ("first", "second"):
+        site.create(model="ada/shared", name=name, engine="transformers", idle_s=0)
+        assert ask(site, f"ada/{name}").status_code == 200
+    site.create(model="ada/shared", name="third", engine="transformers", idle_s=0)
+    wish = {"model": "ada/shared", "name": "own", "engine": "transformers", "idle_s": 0}
+    assert site.api("POST", "/api/v1/endpoints", "bob", json=wish).status_code == 201
+
+    def bobs_state() -> bool:
+        return bool(site.api("GET", "/api/v1/endpoints/bob/own", "bob").json()["state"] == "ready")
+
+    wait_for(bobs_state, timeout_s=60, what="the one whose owner has none being ready")
+    assert {name: site.get(f"ada/{name}")["state"] for name in ("first", "second", "third")} == {
+        "first": "asleep",  # unused for longer than the second
+        "second": "ready",
+        "third": "waiting",  # its owner's own pin is not taken for it
+    }
+    assert "2 engines" in site.get("ada/third")["reason"]
+    site.api("POST", "/api/v1/endpoints/ada/tiny/start")
+    wait_for(lambda: "2 engines" in site.get("ada/tiny")["reason"], what="being told why it waits")
+    site.api("POST", "/api/v1/endpoints/ada/tiny/stop")
+    for name in ("first", "second", "third"):
+        assert site.api("DELETE", f"/api/v1/endpoints/ada/{name}").status_code == 204
+    assert site.api("DELETE", "/api/v1/endpoints/bob/own", "bob").status_code == 204
+
+
 def test_engines_end_with_the_site(site: Serving) -> None:
     site.api("POST", "/api/v1/endpoints/ada/tiny/start")
     site.wait("ada/tiny", "ready")

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -104,6 +105,7 @@ class Supervisor:
         self._engines: dict[int, Engine] = {}
         self._preparing: dict[int, Future[_Prepared]] = {}
         self._renewed: dict[int, float] = {}
+        self._room = 0  # for so many engines more
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="engine-start")
         self._home = site.data_dir.absolute() / "cache" / "serving"
         self._nudged: socket.socket | None = None
@@ -157,7 +159,13 @@ class Supervisor:
         if not self._engines and not self._preparing and not db.read(store.count_alive):
             return False
         now, is_busy, seen = db.now(), False, set()
-        for one in db.read(store.list_for_supervisor, self.holder):
+        for endpoint_id in [number for number, mine in self._engines.items() if mine.told_to_end is not None]:
+            is_busy |= self._end(endpoint_id)
+        self._room = self._settings.engines - len(self._here)  # what else ends meanwhile is shared out by the next look
+        found = db.read(store.list_for_supervisor, self.holder)
+        n_of = Counter(one.endpoint.owner_id for one in found if one.endpoint.id in self._here)
+        # Where there is room for one of several, it goes to whose owner has fewest engines here.
+        for one in sorted(found, key=lambda one: n_of[one.endpoint.owner_id]):
             seen.add(one.endpoint.id)
             try:
                 is_busy |= self._look_at(one, now)
@@ -250,30 +258,46 @@ class Supervisor:
     # ---- starting
 
     def _begin(self, one: Served, now: datetime) -> bool:
-        if not self._has_room(now):
+        if not self._has_room(one.endpoint, now):
             if one.standing.state is not State.WAITING or not one.standing.reason:
                 why = f"{self._settings.engines} engines run on this host, the most it may (serving.engines)."
                 self._write(one, State.WAITING, now, reason=why)
             return False
+        self._room -= 1
         self._write(one, State.STARTING, now, pid=None, pid_started=None, address=None, key=None)
         self._preparing[one.endpoint.id] = self._pool.submit(self._prepare, one.endpoint)
         return True
 
-    def _has_room(self, now: datetime) -> bool:
-        """Whether one more engine may run; one that nobody uses makes room."""
-        if len(self._engines) + len(self._preparing) < self._settings.engines:
+    @property
+    def _here(self) -> set[int]:
+        """Endpoints with an engine on this host, or with one on its way."""
+        return self._engines.keys() | self._preparing.keys()
+
+    def _has_room(self, wanting: Endpoint, now: datetime) -> bool:
+        """Whether one more engine may run. One that nobody uses makes room: first of those that may sleep; then also of those that
+        may not, where their owner has more engines here than a fair share leaves to ``wanting``'s.
+        """
+        if self._room > 0:
             return True
+        if any(mine.told_to_end is not None for mine in self._engines.values()):
+            return False  # there is room soon
         db = self._site.db
-        found = [one for one in db.read(store.list_for_supervisor, self.holder) if one.endpoint.id in self._engines]
-        idle = [
+        found = [one for one in db.read(store.list_for_supervisor, self.holder) if one.endpoint.id in self._here]
+        n_of = Counter(one.endpoint.owner_id for one in found)
+        n_own = n_of[wanting.owner_id]
+        unused = [
             one
             for one in found
-            if one.standing.state is State.READY
-            and one.endpoint.idle_s
-            and _last_use(one) + timedelta(seconds=SPARED_S) < now
+            if one.standing.state is State.READY and _last_use(one) + timedelta(seconds=SPARED_S) < now
+        ]
+        idle = [one for one in unused if one.endpoint.idle_s] or [
+            one
+            for one in unused
+            if one.endpoint.owner_id != wanting.owner_id
+            and (n_own == 0 or n_of[one.endpoint.owner_id] == max(n_of.values()) > n_own + 1)
         ]
         if idle:
-            self._put_to_sleep(min(idle, key=_last_use), now)
+            self._put_to_sleep(max(idle, key=lambda one: (n_of[one.endpoint.owner_id], now - _last_use(one))), now)
         return False
 
     def _prepare(self, one: Endpoint) -> _Prepared:
