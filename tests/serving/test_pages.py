@@ -13,6 +13,7 @@ from headwater.accounts.service import lookup, sessions
 from headwater.kernel import utcnow
 from headwater.serving import store, usage_store
 from headwater.serving.models import Used
+from headwater.serving.tables import gateway_usage
 from tests.conftest import wait_for
 from tests.pages.test_browser import look
 from tests.pages.test_upload import watched
@@ -20,6 +21,8 @@ from tests.serving.conftest import Serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
+
+    from headwater.web import Site
 
 pytestmark = pytest.mark.models
 Browse = Callable[..., "BrowserContext"]
@@ -113,6 +116,42 @@ def test_usage_and_its_limits_by_form(serving: Serving, ada: httpx.Client) -> No
     post(ada, "/settings/usage", owner="lab")
     assert serving.api("GET", "/api/v1/serving/limits/owner/lab", scope="admin").json() is None
     assert ada.get("/settings/usage?of=bob").status_code in (200, 403)
+
+
+def test_no_line_of_usage_is_left_out_unsaid(serving: Serving) -> None:
+    """Bob's keys, each a line of a minute 350 days ago."""
+    client = httpx.Client(
+        base_url=serving.app.url, cookies={"hw_session": cookie_of(serving, "bob"), "hw_lang": "en"}, timeout=60
+    )
+    table, used = gateway_usage.c, {"n_requests": 1, "n_errors": 0, "prompt_tokens": 2, "completion_tokens": 3}
+    long_ago = int(utcnow().timestamp()) // 60 - 350 * 1440
+
+    def add(site: Site, numbers: range) -> None:
+        bob = site.db.read(lookup.get_account, "bob").id
+        served = site.db.read(store.find_by_name, "ada", "tiny")
+        assert served is not None
+        same = {"endpoint_id": served.endpoint.id, "account_id": bob, "first_ms": 1, "whole_ms": 2, **used}
+        rows = [{"minute": long_ago + n // 1000, "token_id": 10**6 + n % 1000, **same} for n in numbers]
+        site.db.write(lambda tx: tx.execute(gateway_usage.insert(), rows))
+
+    try:
+        with serving.app.opened() as site:
+            add(site, range(600))
+        page = client.get("/settings/usage?days=365").text
+        assert page.count('<td class="nowrap">') == 500
+        assert "The newest 500 lines are shown" in page
+        assert re.search(r"<b>1,2\d\d</b>", page), "the sum is that of all 600"
+        url = "/api/v1/serving/usage?days=365&format=csv"
+        assert client.get(url).text.count("\n") >= 601
+        with serving.app.opened() as site:
+            add(site, range(600, 100_001))
+        assert client.get(url).text.count("\n") >= 1001  # by day
+        refused = client.get(f"{url}&by=minute")
+        assert (refused.status_code, refused.json()["code"]) == (400, "too_many_lines")
+        assert "too_many_lines" not in client.get(f"{url}&by=minute&days=30").text
+    finally:
+        with serving.app.opened() as site:
+            site.db.write(lambda tx: tx.execute(gateway_usage.delete().where(table.minute < long_ago + 200)))
 
 
 @pytest.fixture(scope="module")

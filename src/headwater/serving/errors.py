@@ -36,6 +36,16 @@ class BadEndpoint(HeadwaterError):
         super().__init__("This endpoint cannot be made: " + "; ".join(problems) + ".")
 
 
+class TooManyLines(HeadwaterError):
+    """Of use; cut lists would read as if there had been no more."""
+
+    code = "too_many_lines"
+    kind = Kind.BAD_INPUT
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are more than {most} lines. Ask for fewer days, or for sums by day.")
+
+
 class NotServable(HeadwaterError):
     """``recipe`` is that of a run whose output could be served: set where one would do."""
 

@@ -13,12 +13,13 @@ from headwater.accounts import Account, Action, Resource
 from headwater.db import Tx
 from headwater.kernel import Actor, to_iso
 from headwater.serving import usage_store
-from headwater.serving.errors import BadEndpoint
-from headwater.serving.models import Limits
+from headwater.serving.errors import BadEndpoint, TooManyLines
+from headwater.serving.models import Limits, Used
 from headwater.serving.usage_store import UsageLine
 
 MOST_DAYS, DEFAULT_DAYS = 400, 30
 MOST_LIMIT = 10**12
+MOST_LINES = 100_000
 LIMIT_NAMES = ("requests_minute", "requests_day", "tokens_minute", "tokens_day")
 
 
@@ -27,13 +28,34 @@ def list_usage(tx: Tx, actor: Actor, of: str | None, *, days: int, by_s: int, no
 
     Raises:
         NotSignedIn, AccountNotFound, NotAllowed
+        TooManyLines: nothing is left out unsaid.
     """
-    account = _account(tx, actor, of)
-    since = int((now - timedelta(days=max(1, min(days, MOST_DAYS)))).timestamp()) // 60
-    until = int(now.timestamp()) // 60 + 1
+    lines = list_newest(tx, actor, of, days=days, by_s=by_s, now=now, limit=MOST_LINES + 1)
+    if len(lines) > MOST_LINES:
+        raise TooManyLines(MOST_LINES)
+    return lines
+
+
+def list_newest(
+    tx: Tx, actor: Actor, of: str | None, *, days: int, by_s: int, now: datetime, limit: int
+) -> list[UsageLine]:
+    """The newest lines of it. Raises: NotSignedIn, AccountNotFound, NotAllowed."""
+    account, (since, until) = _account(tx, actor, of), _span(days, now)
     return usage_store.list_usage(
-        tx, since=since, until=until, account_id=account.id, owner_ids=[account.id], by_s=by_s, keys_of=actor.account_id
+        tx, since=since, until=until, account_id=account.id, by_s=by_s, limit=limit, keys_of=actor.account_id
     )
+
+
+def total(tx: Tx, actor: Actor, of: str | None, *, days: int, now: datetime) -> Used:
+    """The sum of it. Raises: NotSignedIn, AccountNotFound, NotAllowed."""
+    account, (since, until) = _account(tx, actor, of), _span(days, now)
+    return usage_store.total(tx, since=since, until=until, account_id=account.id)
+
+
+def _span(days: int, now: datetime) -> tuple[int, int]:
+    """The first minute, and the one after the last."""
+    since = int((now - timedelta(days=max(1, min(days, MOST_DAYS)))).timestamp()) // 60
+    return since, int(now.timestamp()) // 60 + 1
 
 
 def as_csv(lines: Sequence[UsageLine]) -> str:

@@ -16,6 +16,10 @@ from headwater.serving.tables import endpoint, gateway_exchange, gateway_usage, 
 KEPT_DAYS, CONTENTS_DAYS = 400, 30
 MOST_KEPT_CHARS = 64 * 1024
 TOKEN, ACCOUNT, OWNER = "token", "account", "owner"
+_SUMS = tuple(
+    func.coalesce(func.sum(gateway_usage.c[name]), 0)
+    for name in ("n_requests", "n_errors", "prompt_tokens", "completion_tokens", "first_ms", "whole_ms")
+)
 
 
 class UsageLine(NamedTuple):
@@ -62,13 +66,12 @@ def list_usage(
     *,
     since: int,
     until: int,
-    account_id: int | None = None,
-    owner_ids: Collection[int] | None = None,
+    account_id: int,
     by_s: int = 86_400,
-    limit: int = 5000,
+    limit: int,
     keys_of: int | None = None,
 ) -> list[UsageLine]:
-    """Sums from minute ``since`` to before ``until``, newest first: of what an account used, or of what an owner's endpoints gave.
+    """Sums from minute ``since`` to before ``until``, newest first: of what an account used, and of what its endpoints gave.
 
     ``by_s``: how long each line's time is, in seconds; whole minutes. ``keys_of``: the account whose keys are told apart, and named;
     of all others each line is the sum. Without one, everybody's are.
@@ -90,12 +93,7 @@ def list_usage(
             table.account_id,
             key,
             token.c.name.label("token_name"),
-            func.sum(table.n_requests),
-            func.sum(table.n_errors),
-            func.sum(table.prompt_tokens),
-            func.sum(table.completion_tokens),
-            func.sum(table.first_ms),
-            func.sum(table.whole_ms),
+            *_SUMS,
         )
         .join(endpoint, endpoint.c.id == table.endpoint_id)
         .outerjoin(token, and_(token.c.id == key, key > 0))
@@ -104,13 +102,7 @@ def list_usage(
         .order_by(moment.desc(), endpoint.c.name, table.account_id, key)
         .limit(limit)
     )
-    whose = []
-    if account_id is not None:
-        whose.append(table.account_id == account_id)
-    if owner_ids is not None:
-        whose.append(endpoint.c.owner_id.in_(sorted(owner_ids)))
-    query = query.where(or_(*whose)) if whose else query
-    rows = tx.execute(query).all()
+    rows = tx.execute(query.where(_is_of(account_id))).all()
     ids = {row[2] for row in rows} | {row[3] for row in rows}
     names: dict[int, str] = dict(tx.execute(select(account.c.id, account.c.name).where(account.c.id.in_(ids))).all())
     return [
@@ -120,18 +112,28 @@ def list_usage(
             names[row[3]],
             row[4],
             row[5],
-            Used(*(int(value or 0) for value in row[6:12])),
+            Used(*(int(value) for value in row[6:12])),
         )
         for row in rows
     ]
 
 
+def total(tx: Tx, *, since: int, until: int, account_id: int) -> Used:
+    """The sum of all lines that ``list_usage`` has."""
+    table = gateway_usage.c
+    query = select(*_SUMS).join(endpoint, endpoint.c.id == table.endpoint_id)
+    row = tx.execute(query.where(table.minute >= since, table.minute < until, _is_of(account_id))).one()
+    return Used(*(int(value) for value in row))
+
+
+def _is_of(account_id: int) -> Any:
+    return or_(gateway_usage.c.account_id == account_id, endpoint.c.owner_id == account_id)
+
+
 def sums_of(tx: Tx, endpoint_id: int, *, since: int) -> Used:
     """What an endpoint gave from minute ``since`` on."""
     table = gateway_usage.c
-    names = ("n_requests", "n_errors", "prompt_tokens", "completion_tokens", "first_ms", "whole_ms")
-    query = select(*(func.coalesce(func.sum(table[name]), 0) for name in names))
-    row = tx.execute(query.where(table.endpoint_id == endpoint_id, table.minute >= since)).one()
+    row = tx.execute(select(*_SUMS).where(table.endpoint_id == endpoint_id, table.minute >= since)).one()
     return Used(*(int(value) for value in row))
 
 

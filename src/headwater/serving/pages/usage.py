@@ -22,6 +22,7 @@ from headwater.web import shell
 
 ADDRESS = "/settings/usage"
 DAYS = (1, 7, 30, 365)
+MOST_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class UsagePage:
     days: int
     choices: Sequence[int]
     rows: Sequence[Row]
-    total: Used
+    has_more: bool
+    total: Used  # of all, shown or not
     csv_href: str
     keys: Sequence[KeyLine]
     own: Limits | None  # of all who ask this account's endpoints
@@ -67,13 +69,12 @@ def _load(tx: Tx, actor: Actor, request: Request, problem: HeadwaterError | None
     account = accounts.get_account(tx, asked.get("of") or me.name)
     chosen = asked.get("days", "")
     days = int(chosen) if chosen in {str(each) for each in DAYS} else usage.DEFAULT_DAYS
-    lines = usage.list_usage(tx, actor, account.name, days=days, by_s=86_400, now=utcnow())
+    now = utcnow()
+    lines = usage.list_newest(tx, actor, account.name, days=days, by_s=86_400, now=now, limit=MOST_ROWS + 1)
     rows = [
         Row(datetime.fromtimestamp(line.moment, UTC), line.model, line.person, line.token or "", line.used)
-        for line in lines
+        for line in lines[:MOST_ROWS]
     ]
-    names = list(vars(Used()))
-    total = Used(**{name: sum(getattr(row.used, name) for row in rows) for name in names})
     keys: list[KeyLine] = []
     if account.id == me.id:
         mine = [one for one in accounts.list_tokens(tx, actor) if one.role in ("infer", "write", "admin", "fine")]
@@ -87,7 +88,8 @@ def _load(tx: Tx, actor: Actor, request: Request, problem: HeadwaterError | None
         days=days,
         choices=DAYS,
         rows=rows,
-        total=total,
+        has_more=len(lines) > MOST_ROWS,
+        total=usage.total(tx, actor, account.name, days=days, now=now),
         csv_href="/api/v1/serving/usage?" + urlencode({"of": account.name, "days": days, "format": "csv"}),
         keys=keys,
         own=usage.get_limits(tx, actor, usage_store.OWNER, account.name),
