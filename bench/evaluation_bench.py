@@ -36,6 +36,7 @@ api.upload_folder(repo_id="ada/base", folder_path=sys.argv[1])
 _BY_HAND = """
 import json, sys, time
 import lm_eval
+import lm_eval.models.huggingface  # as a run has, before it begins to count
 from lm_eval.tasks import TaskManager
 from headwater.evaluation.program import judging
 judging.register()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import json
 import re
 
@@ -99,6 +101,57 @@ def test_the_log_comes_as_it_is_written(runs_app: LiveApp, ada: RunsClient) -> N
     assert "".join(str(told["text"]) for name, told in seen if name == "log") == "started sleep attempt 1\n"
 
 
+def test_one_reader_does_not_take_all_streams(runs_app: LiveApp, ada: RunsClient) -> None:
+    made = ada.submit(act("followed", "sleep", seconds=600))
+    path, most = f"/runs/{made['id']}/events", 64
+    bob = RunsClient(runs_app, "bob").http
+    with contextlib.ExitStack() as open_ones:
+        states = [open_ones.enter_context(ada.http.stream("GET", path)).status_code for _ in range(most + 1)]
+        assert states == [200] * most + [429]
+        assert open_ones.enter_context(bob.stream("GET", path)).status_code == 200  # the run is public
+    wait_for(lambda: _first_status(ada.http, path) == 200, what="streams that were closed being free")
+    ada.http.post(f"/runs/{made['id']}/cancel")
+
+
+def _first_status(http: httpx.Client, path: str) -> int:
+    with http.stream("GET", path) as answer:
+        return answer.status_code
+
+
 @pytest.mark.parametrize("path", ["/runs/999999", "/runs/x", "/runs/0", "/runs/999999/curves"])
 def test_no_such_run(browser: httpx.Client, path: str) -> None:
     assert browser.get(path).status_code == 404
+
+
+def test_a_run_is_begun_from_a_repositorys_page(runs_app: LiveApp, browser: httpx.Client) -> None:
+    """Each kind's example is a recipe about this repository that only lacks what its author has to name."""
+    hf = runs_app.hf("ada")
+    hf.create_repo("ada/begun")
+    hf.create_repo("ada/begun-from", repo_type="dataset")
+    hf.create_repo("ada/a-model")
+    hf.create_repo("ada/a-dataset", repo_type="dataset")
+    for path, kind, labels in (
+        ("ada/begun", "models", {"Training", "Conversion", "Evaluation"}),
+        ("datasets/ada/begun-from", "datasets", {"Training", "Corpus", "Evaluation"}),
+    ):
+        page = browser.get(f"/{path}", headers={"Accept-Language": "en"}).text
+        found = dict(re.findall(r'<a class="btn small" href="(/runs/new\?kind=[^"]+)">(\w+)</a>', page))
+        assert set(found.values()) == labels
+        assert "/runs/new" not in httpx.get(f"{runs_app.url}/{path}").text, "nobody is signed in"
+        for address in found:
+            form = browser.get(html.unescape(address)).text
+            text = html.unescape(re.search(r'<textarea[^>]*id="f-recipe"[^>]*>(.*?)</textarea>', form, re.DOTALL)[1])  # type: ignore[index]
+            assert f"{{repo: {kind}/{path.removeprefix('datasets/')}}}" in text
+            assert "$" not in text
+            answer = _form(browser, "/runs/new", recipe=text.lstrip("\n"), act="check")
+            problems = re.findall(r"<li><code>(.*?)</code> <span lang=\"en\">(.*?)</span>", answer.text)
+            unready = [where for where, what in problems if not where.startswith(("inputs.", "with.tasks"))]
+            assert not unready, problems
+
+
+@pytest.mark.parametrize(
+    "query", ["kind=nothing", "kind=train&of=x", "kind=train&of=models/../..", "of=models/ada/$name"]
+)
+def test_what_a_link_asks_wrongly_gets_an_example(browser: httpx.Client, query: str) -> None:
+    page = browser.get(f"/runs/new?{query}")
+    assert (page.status_code, "kind: " in page.text) == (200, True)

@@ -74,8 +74,14 @@ def __getattr__(name: str) -> Any:
 
 
 def install(site: Site) -> None:
-    """Have a repository's page say which run made it. Kinds are registered by those who know what they do."""
-    from headwater.compute.makers import find_made
+    """Have a repository's page say which run made it, and which could begin from it. Kinds are registered by those who know what
+    they do.
+    """
+    from headwater.compute.makers import find_made, load_section
+    from headwater.hub.models import RepoKind
     from headwater.hub.pages import marks
 
     marks.add_maker(find_made)
+    marks.add_section(
+        marks.Section("compute/section.html", load_section, frozenset({RepoKind.MODEL, RepoKind.DATASET}))
+    )

@@ -18,7 +18,7 @@ from headwater.compute.rows import Attempt, Run
 from headwater.compute.service import lifecycle, reading, reporting, submitting
 from headwater.compute.service.reading import Whole
 from headwater.compute.settings import ComputeSettings
-from headwater.compute.streaming import Events
+from headwater.compute.streaming import Events, reader_of
 from headwater.db import Tx
 from headwater.kernel import Actor, to_iso
 from headwater.web import Access, JsonResponse, Route
@@ -164,9 +164,10 @@ async def follow(request: Request) -> Response:
         _number(request.headers.get("last-event-id") or request.query_params.get("after"), 0),
     )
     await web.read_tx(request, reading.get_run, run_id)  # before anything is sent
-    events = Events(web.site_of(request), web.actor_of(request), run_id, after)
+    actor = web.actor_of(request)
+    reader, events = reader_of(request, actor), Events(web.site_of(request), actor, run_id, after)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.iterate(request), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events.iterate(reader), media_type="text/event-stream", headers=headers)
 
 
 async def get_metrics(request: Request) -> Response:

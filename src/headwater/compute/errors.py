@@ -98,6 +98,14 @@ class TooManyWaiting(HeadwaterError):
         )
 
 
+class TooManyStreams(HeadwaterError):
+    code = "too_many_streams"
+    kind = Kind.TOO_MANY
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You follow {most} runs at once already. Close some of them.", headers={"Retry-After": "30"})
+
+
 class BadRunRequest(HeadwaterError):
     code = "bad_run_request"
     kind = Kind.BAD_INPUT

