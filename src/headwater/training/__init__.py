@@ -17,7 +17,7 @@ TRAIN_NEEDS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 CONVERT_NEEDS = ("torch", "transformers", "accelerate", "gguf", "torchao", "convert_hf_to_gguf")
 
 _TRAIN = """kind: train
-name: $name, trained on
+name: "Training: $name"
 inputs:
   base: {repo: $model}
   data: {repo: $dataset}
@@ -34,7 +34,7 @@ with:
   max_length: 512
 """
 _CONVERT = """kind: convert
-name: $name for llama.cpp
+name: "For llama.cpp: $name"
 inputs:
   model: {repo: $model}
 outputs:
