@@ -181,18 +181,20 @@ def test_nobody_keeps_others_out_by_engines_that_never_sleep(site: Serving, tiny
         "third": "waiting",  # its owner's own pin is not taken for it
     }
     assert "2 engines" in site.get("ada/third")["reason"]
-    site.api("POST", "/api/v1/endpoints/ada/tiny/start")
-    wait_for(lambda: "2 engines" in site.get("ada/tiny")["reason"], what="being told why it waits")
-    site.api("POST", "/api/v1/endpoints/ada/tiny/stop")
+    n_adopted, n_reloaded = len(site.app.log_lines("engine.adopted")), len(site.app.log_lines("server.reloaded"))
+    site.app.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(site.app.log_lines("server.reloaded")) > n_reloaded, timeout_s=60)
+    wait_for(lambda: len(site.app.log_lines("engine.adopted")) == n_adopted + 2, what="the successor taking both over")
+    assert site.get("ada/third")["state"] == "waiting", "what is taken over counts before anything is started"
     for name in ("first", "second", "third"):
         assert site.api("DELETE", f"/api/v1/endpoints/ada/{name}").status_code == 204
     assert site.api("DELETE", "/api/v1/endpoints/bob/own", "bob").status_code == 204
 
 
 def test_engines_end_with_the_site(site: Serving) -> None:
-    site.api("POST", "/api/v1/endpoints/ada/tiny/start")
-    site.wait("ada/tiny", "ready")
-    engine = engine_of(site, "ada/tiny")
+    site.create(model="ada/tiny", name="last", engine="transformers")
+    site.wait("ada/last", "ready")
+    engine = engine_of(site, "ada/last")
     assert engine is not None
     site.app.stop()
     assert not engine.is_alive

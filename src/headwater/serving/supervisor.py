@@ -164,8 +164,8 @@ class Supervisor:
         self._room = self._settings.engines - len(self._here)  # what else ends meanwhile is shared out by the next look
         found = db.read(store.list_for_supervisor, self.holder)
         n_of = Counter(one.endpoint.owner_id for one in found if one.endpoint.id in self._here)
-        # Where there is room for one of several, it goes to whose owner has fewest engines here.
-        for one in sorted(found, key=lambda one: n_of[one.endpoint.owner_id]):
+        # Engines that a former supervisor has left are taken over first; then room goes to whose owner has fewest engines here.
+        for one in sorted(found, key=lambda one: (one.standing.pid is None, n_of[one.endpoint.owner_id])):
             seen.add(one.endpoint.id)
             try:
                 is_busy |= self._look_at(one, now)
@@ -253,6 +253,7 @@ class Supervisor:
             if standing.state not in (State.READY, State.STARTING):
                 processes.tell(running, signal.SIGKILL)
             self._engines[one.endpoint.id] = engine
+            self._room -= 1
             log.info("engine.adopted", endpoint=one.endpoint.model, pid=running.pid)
 
     # ---- starting
