@@ -143,11 +143,15 @@ def test_sums_are_by_day_or_minute_person_and_key(tmp_path: Path) -> None:
         site.db.write(usage_store.add_usage, number, who.account_id or 0, 0, minute, used, now=now)
 
     def lines(**more: Any) -> list[tuple[int, str, int, int]]:
-        found = site.db.read(usage_store.list_usage, since=day - 9, until=day + 1440, **more)
+        found = site.db.read(usage_store.list_usage, since=day - 9, until=day + 1440, limit=9, **more)
         assert {one.model for one in found} == {"ada/Tiny"}
         return [(one.moment // 60 - day, one.person, one.used.n_requests, one.used.completion_tokens) for one in found]
 
-    assert lines(owner_ids=[ada.account_id]) == [(0, "ada", 1, 10), (0, "bob", 3, 90)]
+    assert lines(account_id=ada.account_id) == [(0, "ada", 1, 10), (0, "bob", 3, 90)]
+    assert lines(account_id=bob.account_id) == [(0, "bob", 3, 90)]
+    for who, n_requests, n_tokens in ((ada, 4, 100), (bob, 3, 90)):
+        total = site.db.read(usage_store.total, since=day - 9, until=day + 1440, account_id=who.account_id)
+        assert (total.n_requests, total.completion_tokens) == (n_requests, n_tokens)
     assert lines(account_id=bob.account_id, by_s=60) == [(1, "bob", 2, 70), (0, "bob", 1, 20)]
     assert site.db.read(usage_store.sums_of, number, since=day + 1).prompt_tokens == 7
     served = site.db.read(store.find_by_name, "ada", "tiny")
@@ -195,6 +199,12 @@ def test_one_supervisor_holds_an_endpoint(tmp_path: Path) -> None:
     db.write(store.release, "three")
     assert take("four", after_s=53)
     assert [one.endpoint.id for one in db.read(store.list_for_supervisor, "nobody")] == [number]
+    db.write(store.change, number, {"wanted": "stopped"}, now=now)
+    assert not db.write(
+        store.write_held, number, "four", {"state": "starting"}
+    )  # read before it was stopped, and written after
+    assert db.write(store.write_held, number, "four", {"state": "stopped", "pid": None})
+    assert db.write(store.write_held, number, "four", {"log_tail": "its last words"})
     db.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, or_, select, update
+from sqlalchemy import Row, Select, bindparam, exists, or_, select, update
 
 from headwater.accounts import Resource, Visibility
 from headwater.accounts.tables import account
@@ -187,12 +187,12 @@ def take(tx: Tx, endpoint_id: int, holder: str, former: str | None, *, now: date
 
 @row_locked
 def write_held(tx: Tx, endpoint_id: int, holder: str, values: dict[str, Any]) -> bool:
-    """Write how it is, if it is still this supervisor's to say."""
+    """Write how it is, if it is still this supervisor's to say: of what has been stopped meanwhile, only that it is."""
     state = endpoint_state.c
-    written = tx.execute(
-        update(endpoint_state).where(state.endpoint_id == endpoint_id, state.holder == holder).values(values)
-    )
-    return bool(written.rowcount)
+    query = update(endpoint_state).where(state.endpoint_id == endpoint_id, state.holder == holder)
+    if values.get("state", State.STOPPED.value) != State.STOPPED.value:
+        query = query.where(exists().where(endpoint.c.id == endpoint_id, endpoint.c.wanted == "running"))
+    return bool(tx.execute(query.values(values)).rowcount)
 
 
 @row_locked
