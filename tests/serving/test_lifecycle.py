@@ -14,7 +14,9 @@ import httpx
 import pytest
 from openai import APIError
 
+from headwater.db import Tx
 from headwater.serving import store
+from headwater.serving.models import State
 from headwater.serving.processes import Running
 from headwater.serving.tables import endpoint_state
 from tests.conftest import LiveApp, wait_for
@@ -186,9 +188,35 @@ def test_nobody_keeps_others_out_by_engines_that_never_sleep(site: Serving, tiny
     wait_for(lambda: len(site.app.log_lines("server.reloaded")) > n_reloaded, timeout_s=60)
     wait_for(lambda: len(site.app.log_lines("engine.adopted")) == n_adopted + 2, what="the successor taking both over")
     assert site.get("ada/third")["state"] == "waiting", "what is taken over counts before anything is started"
+    assert "made room" in site.get("ada/first")["reason"]
+    _start_at_once(site, "ada/first", "ada/second", "bob/own")
+    wait_for(bobs_state, timeout_s=60, what="the one whose owner has none being ready")
+    states = [site.get(f"ada/{name}")["state"] for name in ("first", "second")]
+    assert sorted(states, key=lambda one: one == "waiting")[1] == "waiting", (
+        "older ones of one owner take one place only"
+    )
     for name in ("first", "second", "third"):
         assert site.api("DELETE", f"/api/v1/endpoints/ada/{name}").status_code == 204
     assert site.api("DELETE", "/api/v1/endpoints/bob/own", "bob").status_code == 204
+
+
+def _start_at_once(site: Serving, *models: str) -> None:
+    """All of them wait for an engine, and none has one: as after a start of the host."""
+    for name in ("first", "second", "third"):
+        assert site.api("POST", f"/api/v1/endpoints/ada/{name}/stop").status_code == 200
+    assert site.api("POST", "/api/v1/endpoints/bob/own/stop", "bob").status_code == 200
+    wait_for(lambda: all(engine_of(site, one) is None for one in models), what="all engines' ends")
+    with site.app.opened() as opened:
+        now = opened.db.now()
+
+        def start(tx: Tx) -> None:
+            for model in models:
+                served = store.find_by_name(tx, *model.split("/"))
+                assert served is not None
+                store.change(tx, served.endpoint.id, {"wanted": "running"}, now=now)
+                store.set_state(tx, served.endpoint.id, State.WAITING, now=now)
+
+        opened.db.write(start)
 
 
 def test_engines_end_with_the_site(site: Serving) -> None:

@@ -196,14 +196,16 @@ def write_held(tx: Tx, endpoint_id: int, holder: str, values: dict[str, Any]) ->
 
 
 @row_locked
-def put_to_sleep(tx: Tx, endpoint_id: int, holder: str, used_at: datetime | None, *, now: datetime) -> bool:
+def put_to_sleep(
+    tx: Tx, endpoint_id: int, holder: str, used_at: datetime | None, *, now: datetime, reason: str = ""
+) -> bool:
     """It is asleep from now on, unless somebody has used it since ``used_at``."""
     state = endpoint_state.c
     unused = state.last_used_at.is_(None) if used_at is None else state.last_used_at == used_at
     done = tx.execute(
         update(endpoint_state)
         .where(state.endpoint_id == endpoint_id, state.holder == holder, state.state == State.READY.value, unused)
-        .values(state=State.ASLEEP.value, since=now, reason="", address=None, key=None, wake_at=None)
+        .values(state=State.ASLEEP.value, since=now, reason=reason, address=None, key=None, wake_at=None)
     )
     return bool(done.rowcount)
 

@@ -31,7 +31,7 @@ from headwater.kernel import HeadwaterError, Kind, metrics
 from headwater.serving import engines, processes, resolving, store
 from headwater.serving.engines import llama, local
 from headwater.serving.errors import EngineMissing, NotServable
-from headwater.serving.models import LLAMA_CPP, Endpoint, Served, State
+from headwater.serving.models import LLAMA_CPP, Endpoint, Served, Standing, State
 from headwater.serving.processes import Running
 from headwater.serving.settings import ServingSettings
 from headwater.web import Site
@@ -158,78 +158,118 @@ class Supervisor:
         db = self._site.db
         if not self._engines and not self._preparing and not db.read(store.count_alive):
             return False
-        now, is_busy, seen = db.now(), False, set()
+        now, is_busy = db.now(), False
         for endpoint_id in [number for number, mine in self._engines.items() if mine.told_to_end is not None]:
             is_busy |= self._end(endpoint_id)
-        self._room = self._settings.engines - len(self._here)  # what else ends meanwhile is shared out by the next look
         found = db.read(store.list_for_supervisor, self.holder)
-        n_of = Counter(one.endpoint.owner_id for one in found if one.endpoint.id in self._here)
-        # Engines that a former supervisor has left are taken over first; then room goes to whose owner has fewest engines here.
-        for one in sorted(found, key=lambda one: (one.standing.pid is None, n_of[one.endpoint.owner_id])):
-            seen.add(one.endpoint.id)
-            try:
-                is_busy |= self._look_at(one, now)
-            except (SiteMoving, SiteMoved):
-                raise
-            except Exception:  # what is wrong with one holds up no other
-                log.exception("endpoint.stumbled", endpoint=one.endpoint.model)
-        for endpoint_id in set(self._engines) - seen:
+        # Whatever runs is taken over and counted before anything is started.
+        held = [one for one in found if self._safely(self._hold, one, now)]
+        held_ids = {one.endpoint.id for one in held}
+        wanting = self._wanting(found, held_ids, now)
+        for one in held:
+            is_busy |= self._safely(self._look_at, one, now)
+        is_busy |= self._give_up(held_ids)
+        running = [one for one in found if one.endpoint.id in self._here or _runs_here(one.standing)]
+        is_busy |= self._begin_in_turn(wanting, running, now)
+        return is_busy
+
+    def _safely(self, act: Callable[[Served, datetime], bool], one: Served, now: datetime) -> bool:
+        """What is wrong with one holds up no other."""
+        try:
+            return act(one, now)
+        except (SiteMoving, SiteMoved):
+            raise
+        except Exception:
+            log.exception("endpoint.stumbled", endpoint=one.endpoint.model)
+            return False
+
+    def _give_up(self, held: set[int]) -> bool:
+        """End what another supervisor looks after by now, or nobody wants; whether anything of it is still there."""
+        is_busy = False
+        for endpoint_id in self._engines.keys() - held:
             is_busy |= self._end(endpoint_id)
+        for endpoint_id in [number for number, made in self._preparing.items() if number not in held and made.done()]:
+            del self._preparing[endpoint_id]
+        return is_busy or bool(self._preparing)
+
+    def _wanting(self, found: list[Served], held: set[int], now: datetime) -> list[Served]:
+        """Those that should have an engine, have none, and could have it here."""
+        asking = [one for one in found if self._asks_for_engine(one, now)]
+        here = engines.available(self._site.settings) if asking and self._settings.engines > 0 else ()
+        wanting = []
+        for one in asking:
+            if one.endpoint.id in held or (self._is_free(one.standing, now) and one.endpoint.engine in here):
+                wanting.append(one)
+            elif self._is_free(one.standing, now) and one.standing.state is State.WAITING and not one.standing.reason:
+                why = EngineMissing(one.endpoint.engine, "No host of this site that runs engines has it.").message
+                self._site.db.write(store.set_state, one.endpoint.id, State.WAITING, now=now, reason=why)
+        return wanting
+
+    def _asks_for_engine(self, one: Served, now: datetime) -> bool:
+        if one.endpoint.wanted != "running" or one.endpoint.id in self._here:
+            return False
+        match one.standing.state:
+            case State.ASLEEP:
+                return one.standing.wake_at is not None
+            case State.BACKING_OFF:
+                return one.standing.retry_at is None or one.standing.retry_at <= now
+            case State.FAILED:
+                return False
+        return True
+
+    def _begin_in_turn(self, wanting: list[Served], running: list[Served], now: datetime) -> bool:
+        """Room goes to whose owner has fewest engines here, each time anew; ``running`` are all of this host, a predecessor's, too."""
+        self._room = self._settings.engines - len(running)
+        n_of = Counter(one.endpoint.owner_id for one in running)
+        is_busy, left = False, sorted(wanting, key=lambda one: n_of[one.endpoint.owner_id])
+        while left:
+            one = left.pop(0)
+            if self._safely(lambda one, now: self._begin(one, running, now), one, now):
+                is_busy = True
+                n_of[one.endpoint.owner_id] += 1
+                left.sort(key=lambda one: n_of[one.endpoint.owner_id])
         return is_busy
 
     def _look_at(self, one: Served, now: datetime) -> bool:
-        mine = self._engines.get(one.endpoint.id)
-        if not self._hold(one, now):
-            return self._end(one.endpoint.id) if mine is not None else False
+        """At one that is held; what should begin is begun later, when it is known what there is room for."""
         mine = self._engines.get(one.endpoint.id)
         if one.endpoint.wanted != "running":
             return self._look_at_stopped(one, mine, now)
         if one.endpoint.id in self._preparing:
             return self._look_at_prepared(one, now)
-        is_right = one.standing.state in (State.STARTING, State.READY)
-        if mine is not None and (mine.told_to_end is not None or not is_right):
+        if mine is None:
+            return one.standing.state is State.BACKING_OFF
+        if mine.told_to_end is not None or one.standing.state not in (State.STARTING, State.READY):
             self._end(one.endpoint.id)
             return True  # soon after, whatever comes next can begin
-        match one.standing.state:
-            case State.STOPPED | State.WAITING:
-                return self._begin(one, now)
-            case State.STARTING | State.READY if mine is None:
-                return self._begin(one, now)
-            case State.STARTING if mine is not None:
-                return self._look_at_starting(one, mine, now)
-            case State.READY if mine is not None:
-                return self._look_at_ready(one, mine, now)
-            case State.ASLEEP if one.standing.wake_at is not None:
-                return self._begin(one, now)
-            case State.BACKING_OFF if one.standing.retry_at is None or one.standing.retry_at <= now:
-                return self._begin(one, now)
-            case State.BACKING_OFF:
-                return True
-        return False
+        if one.standing.state is State.STARTING:
+            return self._look_at_starting(one, mine, now)
+        return self._look_at_ready(one, mine, now)
 
     def _hold(self, one: Served, now: datetime) -> bool:
-        """Whether it is this supervisor's to look after; takes it where it is nobody's."""
-        standing, db = one.standing, self._site.db
+        """Whether it is this supervisor's to look after. Takes over what is nobody's and runs here, or was stopped."""
+        standing = one.standing
         if standing.holder == self.holder:
             if time.monotonic() - self._renewed.get(one.endpoint.id, 0.0) > LEASE_S / 3:
-                if not db.write(store.take, one.endpoint.id, self.holder, None, now=now, lease_s=LEASE_S):
-                    return False
-                self._renewed[one.endpoint.id] = time.monotonic()
+                return self._take(one, now)
             return True
+        if not self._is_free(standing, now):
+            return False
+        was_here = standing.host == processes.host_name() and standing.pid is not None
+        return (was_here or (one.endpoint.wanted != "running" and self._settings.engines > 0)) and self._take(one, now)
+
+    def _is_free(self, standing: Standing, now: datetime) -> bool:
+        """Whether nobody looks after it, or somebody who is no more."""
         is_over = standing.held_until is not None and standing.held_until < now
-        if standing.holder is not None and not is_over and not self._is_gone(standing.holder):
-            return False
-        can_here = one.endpoint.engine in engines.available(self._site.settings) and self._settings.engines > 0
-        is_here = standing.host == processes.host_name() and standing.pid is not None
-        if not can_here and not is_here:
-            if one.endpoint.wanted == "running" and standing.state is State.WAITING and not standing.reason:
-                why = EngineMissing(one.endpoint.engine, "No host of this site that runs engines has it.").message
-                db.write(store.set_state, one.endpoint.id, State.WAITING, now=now, reason=why)
-            return False
-        if not db.write(store.take, one.endpoint.id, self.holder, standing.holder, now=now, lease_s=LEASE_S):
+        return standing.holder is None or is_over or self._is_gone(standing.holder)
+
+    def _take(self, one: Served, now: datetime) -> bool:
+        former = None if one.standing.holder == self.holder else one.standing.holder
+        if not self._site.db.write(store.take, one.endpoint.id, self.holder, former, now=now, lease_s=LEASE_S):
             return False
         self._renewed[one.endpoint.id] = time.monotonic()
-        self._adopt(one)
+        if one.standing.holder != self.holder:
+            self._adopt(one)
         return True
 
     def _is_gone(self, holder: str) -> bool:
@@ -243,26 +283,33 @@ class Supervisor:
     def _adopt(self, one: Served) -> None:
         """Take over what a former supervisor of this machine has started."""
         standing = one.standing
-        if standing.pid is None or standing.pid_started is None or standing.host != processes.host_name():
+        if not _runs_here(standing) or standing.pid is None or standing.pid_started is None:
             return
         running = Running(standing.pid, standing.pid_started)
-        if running.is_alive and one.endpoint.id not in self._engines:
+        if one.endpoint.id not in self._engines:
             engine = Engine(running, standing.address or "", standing.key or "")
             if standing.state is State.READY:
                 engine.ready_since = time.monotonic()
             if standing.state not in (State.READY, State.STARTING):
                 processes.tell(running, signal.SIGKILL)
             self._engines[one.endpoint.id] = engine
-            self._room -= 1
             log.info("engine.adopted", endpoint=one.endpoint.model, pid=running.pid)
 
     # ---- starting
 
-    def _begin(self, one: Served, now: datetime) -> bool:
-        if not self._has_room(one.endpoint, now):
-            if one.standing.state is not State.WAITING or not one.standing.reason:
+    def _begin(self, one: Served, running: list[Served], now: datetime) -> bool:
+        """Begin it where there is room; what has to wait is let go, as another host may have room."""
+        has_room, is_held = self._has_room(one.endpoint, running, now), one.standing.holder == self.holder
+        is_told = one.standing.state is State.WAITING and bool(one.standing.reason)
+        if not has_room and is_told and not is_held:
+            return False
+        if not is_held and not self._take(one, now):
+            return False
+        if not has_room:
+            if not is_told:
                 why = f"{self._settings.engines} engines run on this host, the most it may (serving.engines)."
                 self._write(one, State.WAITING, now, reason=why)
+            self._site.db.write(store.release, self.holder, one.endpoint.id)
             return False
         self._room -= 1
         self._write(one, State.STARTING, now, pid=None, pid_started=None, address=None, key=None)
@@ -274,21 +321,20 @@ class Supervisor:
         """Endpoints with an engine on this host, or with one on its way."""
         return self._engines.keys() | self._preparing.keys()
 
-    def _has_room(self, wanting: Endpoint, now: datetime) -> bool:
-        """Whether one more engine may run. One that nobody uses makes room: first of those that may sleep; then also of those that
-        may not, where their owner has more engines here than a fair share leaves to ``wanting``'s.
+    def _has_room(self, wanting: Endpoint, running: list[Served], now: datetime) -> bool:
+        """Whether one more engine may run beside ``running``. One that nobody uses makes room: first of those that may sleep; then
+        also of those that may not, where their owner has more engines here than a fair share leaves to ``wanting``'s. Such a one is
+        asleep until it is asked: two that want one place would else take it from each other for ever.
         """
         if self._room > 0:
             return True
         if any(mine.told_to_end is not None for mine in self._engines.values()):
             return False  # there is room soon
-        db = self._site.db
-        found = [one for one in db.read(store.list_for_supervisor, self.holder) if one.endpoint.id in self._here]
-        n_of = Counter(one.endpoint.owner_id for one in found)
+        n_of = Counter(one.endpoint.owner_id for one in running)
         n_own = n_of[wanting.owner_id]
         unused = [
             one
-            for one in found
+            for one in running
             if one.standing.state is State.READY and _last_use(one) + timedelta(seconds=SPARED_S) < now
         ]
         idle = [one for one in unused if one.endpoint.idle_s] or [
@@ -298,7 +344,8 @@ class Supervisor:
             and (n_own == 0 or n_of[one.endpoint.owner_id] == max(n_of.values()) > n_own + 1)
         ]
         if idle:
-            self._put_to_sleep(max(idle, key=lambda one: (n_of[one.endpoint.owner_id], now - _last_use(one))), now)
+            longest = max(idle, key=lambda one: (n_of[one.endpoint.owner_id], now - _last_use(one)))
+            self._put_to_sleep(longest, now, reason="It made room for another's engine, and starts when it is asked.")
         return False
 
     def _prepare(self, one: Endpoint) -> _Prepared:
@@ -406,9 +453,9 @@ class Supervisor:
             return self._put_to_sleep(one, now)
         return False
 
-    def _put_to_sleep(self, one: Served, now: datetime) -> bool:
+    def _put_to_sleep(self, one: Served, now: datetime, *, reason: str = "") -> bool:
         used_at = one.standing.last_used_at
-        if not self._site.db.write(store.put_to_sleep, one.endpoint.id, self.holder, used_at, now=now):
+        if not self._site.db.write(store.put_to_sleep, one.endpoint.id, self.holder, used_at, now=now, reason=reason):
             return False
         log.info("engine.put_to_sleep", endpoint=one.endpoint.model)
         return self._end(one.endpoint.id)
@@ -501,6 +548,12 @@ class Supervisor:
         if "log_tail" not in values and state in (State.READY, State.FAILED):
             values["log_tail"] = processes.read_tail(self.log_of(one.endpoint.id))
         self._site.db.write(store.write_held, one.endpoint.id, self.holder, values)
+
+
+def _runs_here(standing: Standing) -> bool:
+    if standing.pid is None or standing.pid_started is None or standing.host != processes.host_name():
+        return False
+    return Running(standing.pid, standing.pid_started).is_alive
 
 
 def _last_use(one: Served) -> datetime:

@@ -15,6 +15,7 @@ from headwater.serving.tables import endpoint, gateway_exchange, gateway_usage, 
 
 KEPT_DAYS, CONTENTS_DAYS = 400, 30
 MOST_KEPT_CHARS = 64 * 1024
+NAMES_AT_ONCE = 10_000  # PostgreSQL takes 65,535 values with a question
 TOKEN, ACCOUNT, OWNER = "token", "account", "owner"
 _SUMS = tuple(
     func.coalesce(func.sum(gateway_usage.c[name]), 0)
@@ -103,8 +104,11 @@ def list_usage(
         .limit(limit)
     )
     rows = tx.execute(query.where(_is_of(account_id))).all()
-    ids = {row[2] for row in rows} | {row[3] for row in rows}
-    names: dict[int, str] = dict(tx.execute(select(account.c.id, account.c.name).where(account.c.id.in_(ids))).all())
+    ids = sorted({row[2] for row in rows} | {row[3] for row in rows})
+    names: dict[int, str] = {}
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        some = account.c.id.in_(ids[start : start + NAMES_AT_ONCE])
+        names |= {row.id: row.name for row in tx.execute(select(account.c.id, account.c.name).where(some))}
     return [
         UsageLine(
             row[0] * 60,
