@@ -210,6 +210,18 @@ def test_a_run_becomes_private_with_the_repository_of_its_recipe(runs_app: LiveA
         hf.update_repo_settings("bob/recipes", repo_type="dataset", private=is_private)
         assert RunsClient(runs_app, None).http.get(f"/runs/{made['id']}").status_code == status
     assert bob.show(made["id"])["private"]
+    clone = bob.http.post("/runs", json={"recipe": act("of a file", "exit"), "parent": made["id"]})
+    assert clone.json()["private"], "its recipe came from a private repository"
+
+
+def test_what_is_there_does_not_become_private_by_a_recipe(runs_app: LiveApp) -> None:
+    bob = RunsClient(runs_app, "bob")
+    runs_app.hf("bob").create_repo("bob/aloud")
+    recipe = act("aloud", "exit") + "outputs: {model: {repo: bob/aloud, private: true}}\n"
+    refused = bob.http.post("/runs", json={"recipe": recipe}).json()
+    assert [(each["where"], "already" in each["what"]) for each in refused["problems"]] == [
+        ("outputs.model.repo", True)
+    ]
 
 
 def test_a_run_is_seen_by_those_who_may_see_all_that_it_reads(runs_app: LiveApp) -> None:

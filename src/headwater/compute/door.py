@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from headwater import web
 from headwater.compute import recipe as recipes
@@ -18,7 +18,7 @@ from headwater.compute.rows import Attempt, Run
 from headwater.compute.service import lifecycle, reading, reporting, submitting
 from headwater.compute.service.reading import Whole
 from headwater.compute.settings import ComputeSettings
-from headwater.compute.streaming import Events, reader_of
+from headwater.compute.streaming import Events, EventStream, Place
 from headwater.db import Tx
 from headwater.kernel import Actor, to_iso
 from headwater.web import Access, JsonResponse, Route
@@ -165,9 +165,7 @@ async def follow(request: Request) -> Response:
     )
     await web.read_tx(request, reading.get_run, run_id)  # before anything is sent
     actor = web.actor_of(request)
-    reader, events = reader_of(request, actor), Events(web.site_of(request), actor, run_id, after)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.iterate(reader), media_type="text/event-stream", headers=headers)
+    return EventStream(Events(web.site_of(request), actor, run_id, after), Place(request, actor))
 
 
 async def get_metrics(request: Request) -> Response:

@@ -339,7 +339,7 @@ async def submit(request: Request) -> Response:
     priority = form["priority"] or "normal"
     try:
         if form["act"] == "check":
-            await web.call(request, submitting.check, text)
+            await web.call(request, submitting.check, text, parent)
             return shell.render(request, "compute/new.html", _new(text, parent, priority=priority, is_good=True))
         made = await web.call(request, submitting.submit, text=text, priority=priority, parent_id=parent)
     except BadRecipe as bad:

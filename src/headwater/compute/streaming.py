@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from headwater.accounts import Action, still_stands
 from headwater.compute.errors import RunNotFound, TooManyStreams
@@ -32,20 +34,48 @@ LONGEST_S = 600.0
 PIECES = 16
 MOST_STREAMS = 64  # of one account, or of one address of those without; in each process
 
-
 _STREAMS: Counter[str] = Counter()
 
 
-def reader_of(request: Request, actor: Actor) -> str:
-    """Who reads, for counting.
+class Place:
+    """One of the streams that ``actor`` may have at a time: taken when it is made, and given back once.
 
     Raises:
         TooManyStreams
     """
-    reader = f"a{actor.account_id}" if actor.account_id else f"@{request.client.host if request.client else ''}"
-    if _STREAMS[reader] >= MOST_STREAMS:
-        raise TooManyStreams(MOST_STREAMS)
-    return reader
+
+    def __init__(self, request: Request, actor: Actor) -> None:
+        self._reader: str | None = None
+        reader = f"a{actor.account_id}" if actor.account_id else f"@{request.client.host if request.client else ''}"
+        if _STREAMS[reader] >= MOST_STREAMS:
+            raise TooManyStreams(MOST_STREAMS)
+        _STREAMS[reader] += 1
+        self._reader = reader
+
+    def give_back(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            _STREAMS[reader] -= 1
+            if _STREAMS[reader] <= 0:
+                del _STREAMS[reader]
+
+    def __del__(self) -> None:
+        self.give_back()  # of an answer that was never sent
+
+
+class EventStream(StreamingResponse):
+    """The answer; its place is free as soon as it ends, also where its reader went away."""
+
+    def __init__(self, events: Events, place: Place) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events.iterate(), media_type="text/event-stream", headers=headers)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._place.give_back()
 
 
 class Events:
@@ -59,18 +89,7 @@ class Events:
         self._shown: dict[str, Any] = {}
         self._versions: dict[int, int] = {}
 
-    async def iterate(self, reader: str) -> AsyncIterator[bytes]:
-        """What is sent, while ``reader`` counts as having one stream more."""
-        _STREAMS[reader] += 1
-        try:
-            async for part in self._iterate():
-                yield part
-        finally:
-            _STREAMS[reader] -= 1
-            if _STREAMS[reader] <= 0:
-                del _STREAMS[reader]
-
-    async def _iterate(self) -> AsyncIterator[bytes]:
+    async def iterate(self) -> AsyncIterator[bytes]:
         looked_at, ends_at, is_behind = 0.0, time.monotonic() + LONGEST_S, True
         yield b"retry: 2000\n\n"
         while time.monotonic() < ends_at and not DRAINING.total():

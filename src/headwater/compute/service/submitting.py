@@ -80,11 +80,21 @@ def submit(
     if PRIORITIES[priority] > 0 and not actor.is_site_admin:
         raise PriorityNotAllowed
     source = read_source(site, actor, text=text, repo=repo, path=path, revision=revision)
-    of_private = source.repo is not None and source.repo.is_private
-    recipe, found = _look_into(site, actor, source.text, of_private=of_private)
+    recipe, found = _look_into(site, actor, source.text, of_private=_is_of_private(site, actor, source, parent_id))
     return site.db.write(
         _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, site.settings.of(ComputeSettings)
     )
+
+
+def _is_of_private(site: Site, actor: Actor, source: Source, parent_id: int | None) -> bool:
+    """Whether the recipe stands in a private repository, or is a changed one of a run that is private.
+
+    Raises:
+        RunNotFound
+    """
+    if source.repo is not None and source.repo.is_private:
+        return True
+    return parent_id is not None and site.db.read(run_access.get, actor, parent_id, Action.READ).is_private
 
 
 def _require_hand(actor: Actor) -> None:
@@ -103,21 +113,21 @@ def _require_hand(actor: Actor) -> None:
         raise accounts.NotAllowed(f"The token {limits.name!r} may not write anything. Use one that may.")
 
 
-def check(site: Site, actor: Actor, text: str) -> Recipe:
+def check(site: Site, actor: Actor, text: str, parent_id: int | None = None) -> Recipe:
     """All of ``submit`` but the run.
 
     Raises:
-        BadRecipe, NotSignedIn
+        BadRecipe, NotSignedIn, RunNotFound
     """
     if actor.account_id is None:
         raise accounts.NotSignedIn
-    return _look_into(site, actor, text)[0]
+    return _look_into(site, actor, text, of_private=_is_of_private(site, actor, Source(text), parent_id))[0]
 
 
 def _look_into(site: Site, actor: Actor, text: str, *, of_private: bool = False) -> tuple[Recipe, _Found]:
     """Read it, and look up what it names: what is wrong in its text hides nothing that is missing.
 
-    ``of_private``: it stands in a private repository.
+    ``of_private``: it stands in a private repository, or comes from a private run.
 
     Raises:
         BadRecipe
@@ -217,8 +227,11 @@ def _resolve_output(tx: Tx, actor: Actor, of: Kind, name: str, out: OutputRef, f
         if there is not None:
             repo = access.check_repository(tx, actor, there, Action.WRITE)
             if found.reads_private and not repo.is_private and out.is_private is not False:
-                what = "it is public, and a private repository is read: what is written tells of that"
+                what = "it is public, and something private is read: what is written tells of that"
                 found.problems.append(Problem(where, what, "Name a private one, or say `private: false`."))
+            if out.is_private and not repo.is_private:
+                what = "it is public already, and `private: true` does not change what is there"
+                found.problems.append(Problem(where, what, "Make it private first, or name another."))
             found.outputs.append(Output(name, repo.id, typed_path(repo), repo.is_private))
             found.is_private |= repo.is_private
             found.owner_id = found.owner_id or repo.owner_id
