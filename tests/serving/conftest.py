@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from headwater.serving import store
+from headwater.serving.processes import Running
 from tests.conftest import LiveApp, wait_for
 from tests.serving.tiny import make_tiny
 
@@ -50,6 +52,16 @@ class Serving:
 
         given = {"max_retries": 0, "timeout": 120, **more}
         return OpenAI(base_url=f"{self.app.url}/v1", api_key=self.app.token(user, scope), **given)
+
+
+def engine_of(site: Serving, model: str) -> Running | None:
+    with site.app.opened() as opened:
+        owner, _, name = model.partition("/")
+        found = opened.db.read(store.find_by_name, owner, name)
+        assert found is not None
+        if found.standing.pid is None:
+            return None
+        return Running(found.standing.pid, found.standing.pid_started or 0)
 
 
 @pytest.fixture(scope="session")

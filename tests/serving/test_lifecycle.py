@@ -20,7 +20,7 @@ from headwater.serving.models import State
 from headwater.serving.processes import Running
 from headwater.serving.tables import endpoint_state
 from tests.conftest import LiveApp, wait_for
-from tests.serving.conftest import Serving
+from tests.serving.conftest import Serving, engine_of
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 
@@ -43,16 +43,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterato
     finally:
         app.stop()
     app.check_clean()
-
-
-def engine_of(site: Serving, model: str) -> Running | None:
-    with site.app.opened() as opened:
-        owner, _, name = model.partition("/")
-        found = opened.db.read(store.find_by_name, owner, name)
-        assert found is not None
-        if found.standing.pid is None:
-            return None
-        return Running(found.standing.pid, found.standing.pid_started or 0)
 
 
 def ask(site: Serving, model: str = "ada/tiny", **more: Any) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from headwater.compute.program import Run
 from headwater.evaluation.program import judging
 from headwater.evaluation.program.problems import CannotEvaluate
 from headwater.evaluation.program.suite import Chosen
-from headwater.evaluation.recipe import EvaluateRecipe
+from headwater.evaluation.recipe import Endpoint, EvaluateRecipe
 from headwater.evaluation.recipe_names import MODEL, SUITE
 
 # Weights in safetensors, the configuration, the tokenizer: no pickles, no Python.
@@ -37,10 +36,11 @@ def ask(run: Run, recipe: EvaluateRecipe, chosen: Chosen) -> dict[str, Any]:
     judging.register()
     kind, args = _endpoint(run, recipe) if recipe.endpoint is not None else _model(run, recipe)
     tell_progress(run)
+    served = None if recipe.endpoint is None else _served(run, recipe.endpoint, args)
     began = time.perf_counter()
     try:
         found: dict[str, Any] | None = lm_eval.simple_evaluate(
-            model=kind,
+            model=kind if served is None else served,
             model_args=args,
             tasks=list(chosen.names),
             task_manager=TaskManager(include_path=str(chosen.configs), include_defaults=False),
@@ -65,6 +65,9 @@ def ask(run: Run, recipe: EvaluateRecipe, chosen: Chosen) -> dict[str, Any]:
     if not found or not found.get("results"):
         raise CannotEvaluate("no_results", "lm-eval gave no results: the chosen tasks have no items.")
     found["seconds"] = time.perf_counter() - began
+    found["config"]["model"] = kind
+    if served is not None and served.n_again:
+        run.note(f"{served.n_again} requests were not answered at once, and asked again: {served.told}")
     return found
 
 
@@ -98,14 +101,18 @@ def _model(run: Run, recipe: EvaluateRecipe) -> tuple[str, dict[str, Any]]:
 def _endpoint(run: Run, recipe: EvaluateRecipe) -> tuple[str, dict[str, Any]]:
     if recipe.endpoint is None:
         raise CannotEvaluate("no_endpoint", "No endpoint was named.")
-    os.environ["OPENAI_API_KEY"] = run.token
     return "local-chat-completions", {
         "model": recipe.endpoint.model,
         "base_url": f"{run.endpoint}/v1/chat/completions",
-        "num_concurrent": recipe.endpoint.concurrency,
-        "max_retries": 5,
         "tokenized_requests": False,
     }
+
+
+def _served(run: Run, endpoint: Endpoint, args: dict[str, Any]) -> Any:
+    from headwater.evaluation.program.served import ServedModel
+
+    # Arguments are written into the results: the token is none of them.
+    return ServedModel(token=run.token, concurrency=endpoint.concurrency, **args)
 
 
 def confine_templates() -> None:
