@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients import run_client
+from tests.clients import routes_called, run_client
 from tests.compute.client import RunsClient
 from tests.conftest import LiveApp
 from tests.corpora.texts import EN, ZH, manuals_zh
@@ -43,6 +44,18 @@ with:
     - {op: fuzzy}
     - {op: mix}
 %s
+"""
+MOVING = """
+kind: corpus
+name: texts of one commit
+inputs:
+  text: {repo: datasets/ada/moving, revision: %s}
+outputs:
+  corpus: {repo: datasets/ada/moving-corpus}
+resources: {cpus: 1, memory_gb: 3, time_limit_s: 280}
+with:
+  sources: [{name: texts, input: text}]
+  steps: [{op: exact}]
 """
 QUESTION = "Which of these rivers rose over the old stone bridge after three long days of rain in the hills?"
 
@@ -139,6 +152,38 @@ def test_a_recipe_becomes_a_dataset_with_its_report(app: LiveApp, tmp_path: Path
     assert "no corpus report" in httpx.get(f"{app.url}/datasets/ada/rain/corpus", timeout=60).text
     about = httpx.get(f"{app.url}/runs/{run['id']}", headers={"Accept-Language": "en"}, timeout=60)
     assert f"/datasets/ada/rain-corpus/corpus?revision={over['result']['commit']}" in about.text
+
+
+def test_texts_in_lfs_are_those_of_their_commit(app: LiveApp, tmp_path: Path) -> None:
+    """Pinned by an old commit; the branch has other texts by now."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hf, commits = app.hf("ada"), []
+    hf.create_repo("ada/moving", repo_type="dataset")
+    for texts in ([ZH, EN], [EN[::-1]]):
+        parquet = io.BytesIO()
+        pq.write_table(pa.table({"text": texts}), parquet)
+        n_calls = len(routes_called(app))
+        made = hf.upload_file(
+            path_or_fileobj=parquet, path_in_repo="texts.parquet", repo_id="ada/moving", repo_type="dataset"
+        )
+        assert "PUT /lfs/objects/{link}" in routes_called(app, n_calls)
+        commits.append(made.oid)
+    ada = RunsClient(app, "ada")
+    run = ada.submit(MOVING % commits[0])
+    over = ada.wait(run["id"])
+    assert over["state"] == "succeeded", ada.log(run["id"])
+    path = hf.hf_hub_download(
+        "ada/moving-corpus", "data/train-00000-of-00001.parquet", repo_type="dataset", local_dir=tmp_path
+    )
+    assert pq.read_table(path)["text"].to_pylist() == [ZH, EN]
+    report = json.loads(
+        Path(
+            hf.hf_hub_download("ada/moving-corpus", "corpus-report.json", repo_type="dataset", local_dir=tmp_path)
+        ).read_text()
+    )
+    assert [each["from"]["commit"] for each in report["sources"]] == commits[:1]
 
 
 def test_a_preview_shows_what_would_happen_and_writes_nothing(app: LiveApp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.clients import routes_called
 from tests.compute.client import RunsClient
 from tests.conftest import LiveApp, clean_env, wait_for
 from tests.serving.tiny import make_tiny
@@ -133,6 +135,65 @@ def test_the_shipped_suite_asked_of_a_model_shown_and_asked_again(app: LiveApp) 
     asked = {"every": "1", "partial": "1"}
     lines = httpx.get(f"{app.url}/api/v1/leaderboards/ada/bilingual", params=asked).json()["lines"]
     assert [line["run"] for line in lines] == [second["run"]]
+
+
+def test_a_model_and_items_in_lfs_are_those_of_their_commit(app: LiveApp, tmp_path: Path) -> None:
+    """Pinned by old commits; both branches have gone on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.torch import load, save
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    hf = app.hf("ada")
+    weights = load(Path(hf.hf_hub_download("ada/tiny", "model.safetensors")).read_bytes())
+    hf.create_repo("ada/moving")
+    hf.create_repo("ada/moving-suite", repo_type="dataset")
+    snapshot = Path(hf.snapshot_download("ada/tiny", ignore_patterns=["*.safetensors"]))
+    hf.upload_folder(repo_id="ada/moving", folder_path=snapshot)
+    task = TASK.replace("json", "parquet", 1).replace("jsonl", "parquet")
+    hf.upload_file(
+        path_or_fileobj=task.encode(), path_in_repo="sums.yaml", repo_id="ada/moving-suite", repo_type="dataset"
+    )
+    commits = []
+    for number in (1, 2):
+        rows = io.BytesIO()
+        pq.write_table(
+            pa.table({"q": [f"{number}+1=", f"{number}+2="], "c": [["2", "3"], ["3", "4"]], "a": [0, 0]}), rows
+        )
+        made = {name: tensor * (1 + number) for name, tensor in weights.items()}
+        model = io.BytesIO(save(made, {"format": "pt"}))
+        n_calls = len(routes_called(app))
+        suite_at = hf.upload_file(
+            path_or_fileobj=rows, path_in_repo="data/sums.parquet", repo_id="ada/moving-suite", repo_type="dataset"
+        )
+        model_at = hf.upload_file(path_or_fileobj=model, path_in_repo="model.safetensors", repo_id="ada/moving")
+        assert routes_called(app, n_calls).count("PUT /lfs/objects/{link}") == 2
+        commits.append((model_at.oid, suite_at.oid))
+    ada, (model_at, suite_at) = RunsClient(app, "ada"), commits[0]
+    recipe = ON_SUMS.replace("ada/tiny, revision: main", f"ada/moving, revision: {model_at}")
+    recipe = recipe.replace("ada/suite, revision: main", f"ada/moving-suite, revision: {suite_at}")
+    run = ada.submit(recipe.replace("tiny-results", "moving-results"))
+    assert ada.wait(run["id"])["state"] == "succeeded", ada.log(run["id"])
+    path = hf.hf_hub_download(
+        "ada/moving-results", f"runs/{run['id']}/samples/sums.parquet", repo_type="dataset", local_dir=tmp_path
+    )
+    samples = pq.read_table(path).to_pylist()
+    assert [json.loads(each["doc"])["q"] for each in samples] == ["1+1=", "1+2="]
+    told = [float(answer[0][0]) for each in samples for answer in json.loads(each["responses"])]
+    tokenizer, asked = (
+        AutoTokenizer.from_pretrained(snapshot),
+        [("1+1=", "2"), ("1+1=", "3"), ("1+2=", "3"), ("1+2=", "4")],
+    )
+    by_hand: list[list[float]] = []
+    for model_at, _ in commits:
+        model = AutoModelForCausalLM.from_pretrained(hf.snapshot_download("ada/moving", revision=model_at))
+        by_hand.append([])
+        for question, answer in asked:
+            tokens = tokenizer(f"{question} {answer}", return_tensors="pt").input_ids
+            logs = model(tokens).logits.log_softmax(-1)[0, :-1].gather(1, tokens[0, 1:, None]).squeeze(1)
+            by_hand[-1].append(float(logs[-2:].sum()))  # a space and a digit
+    assert told == pytest.approx(by_hand[0], rel=1e-4)
+    assert told != pytest.approx(by_hand[1], rel=1e-2)
 
 
 def test_an_endpoint_is_asked_what_it_can_be_asked(app: LiveApp) -> None:

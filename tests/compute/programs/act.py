@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -89,6 +90,13 @@ def environment(run: Run) -> None:
     run.result({"names": sorted(os.environ), "folder": str(run.folder), "cwd": str(Path.cwd())})
 
 
+def digests(run: Run) -> None:
+    """Says what it reads of its input ``files``."""
+    folder = run.input("files")
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    run.result({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()})
+
+
 def again(run: Run) -> None:
     """Fails once, then goes on from its checkpoint."""
     last = run.last_checkpoint()
@@ -114,6 +122,7 @@ ACTS = {
     "flood": flood,
     "environment": environment,
     "again": again,
+    "digests": digests,
 }
 
 
