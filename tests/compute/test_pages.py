@@ -25,7 +25,7 @@ def browser(runs_app: LiveApp) -> httpx.Client:
     return client
 
 
-def _form(client: httpx.Client, path: str, **values: str) -> httpx.Response:
+def _form(client: httpx.Client, path: str, /, **values: str) -> httpx.Response:
     word = re.search(r'name="csrf" value="([^"]+)"', client.get("/runs/new").text)
     assert word is not None
     return client.post(path, data={"csrf": word[1], **values})
@@ -147,6 +147,32 @@ def test_a_run_is_begun_from_a_repositorys_page(runs_app: LiveApp, browser: http
             problems = re.findall(r"<li><code>(.*?)</code> <span lang=\"en\">(.*?)</span>", answer.text)
             unready = [where for where, what in problems if not where.startswith(("inputs.", "with.tasks"))]
             assert not unready, problems
+
+
+def test_a_form_of_a_file_knows_where_its_text_is_from(
+    runs_app: LiveApp, browser: httpx.Client, ada: RunsClient
+) -> None:
+    """Unchanged, it is that file at its commit; changed, it is still as private."""
+    hf, recipe = runs_app.hf("ada"), act("kept in private", "exit")
+    hf.create_repo("ada/own-recipes", repo_type="dataset", private=True)
+    commit = hf.upload_file(
+        path_or_fileobj=recipe.encode(), path_in_repo="a.yaml", repo_id="ada/own-recipes", repo_type="dataset"
+    ).oid
+    page = browser.get("/runs/new?repo=datasets/ada/own-recipes&path=a.yaml").text
+    shown = html.unescape(re.search(r'<textarea[^>]*id="f-recipe"[^>]*>(.*?)</textarea>', page, re.DOTALL)[1])  # type: ignore[index]
+    hidden = {
+        name: html.unescape(value) for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)
+    }
+    assert shown.removeprefix("\n") == recipe
+    file = {name: hidden[name] for name in ("repo", "path", "revision")}
+    for text in (recipe, recipe.replace("kept", "changed")):
+        assert _form(browser, "/runs/new", recipe=text, act="check", **file).status_code == 200
+        answer = _form(browser, "/runs/new", recipe=text.replace("\n", "\r\n"), act="submit", **file)
+        made = ada.show(int(answer.url.path.rpartition("/")[2]))
+        assert made["private"]
+        assert made["recipe"].get("recipe", {}).get("commit") == (commit if text == recipe else None)
+    gone = _form(browser, "/runs/new", recipe=recipe, act="submit", **file | {"repo": "datasets/ada/none"})
+    assert gone.status_code == 404
 
 
 @pytest.mark.parametrize(

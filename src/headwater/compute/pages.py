@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -125,6 +125,7 @@ class NewPage:
     is_good: bool
     kinds: Sequence[tuple[str, str, str]]  # name, extra, what is missing
     parent: int | None
+    file: Mapping[str, str]  # where the text was taken from: repo, path, revision
 
 
 @dataclass(frozen=True)
@@ -272,28 +273,33 @@ async def show_new(request: Request) -> Response:
     file says (``repo`` and ``path``).
     """
     asked = request.query_params
-    parent, text = None, ""
+    parent, text, file = None, "", {}
     number = _number(asked.get("from", ""))
     if number is not None:
         found = await web.read_tx(request, reading.get_run, number)
         parent, text = found.id, found.recipe_text
     elif asked.get("repo"):
-        source = await web.call(
-            request,
-            submitting.read_source,
-            text=None,
-            repo=asked["repo"],
-            path=asked.get("path", ""),
-            revision=asked.get("revision"),
-        )
-        text = source.text
+        file = {name: asked.get(name, "") for name in _FILE}
+        text = (await _read_file(request, file)).text
     actor = web.actor_of(request)
     if actor.is_anonymous:
         raise accounts.NotSignedIn
     if not text:
         kind = find_kind(asked.get("kind", "")) or next(iter(kinds().values()), None)
         text = examples.fill(kind, actor.name, _about(asked.get("of", "")))
-    return shell.render(request, "compute/new.html", _new(text, parent))
+    return shell.render(request, "compute/new.html", _new(text, parent, file))
+
+
+_FILE = ("repo", "path", "revision")
+
+
+async def _read_file(request: Request, file: Mapping[str, str]) -> submitting.Source:
+    """Raises: RepositoryNotFound, RevisionNotFound, FileNotFound, GateClosed, BadRunRequest."""
+    repo, path, revision = (file[name] for name in _FILE)
+    found: submitting.Source = await web.call(
+        request, submitting.read_source, text=None, repo=repo, path=path, revision=revision or None
+    )
+    return found
 
 
 def _about(text: str) -> tuple[str, str] | None:
@@ -313,6 +319,7 @@ def _number(text: str) -> int | None:
 def _new(
     text: str,
     parent: int | None,
+    file: Mapping[str, str],
     *,
     priority: str = "normal",
     problems: Sequence[Problem] = (),
@@ -328,6 +335,7 @@ def _new(
         is_good=is_good,
         kinds=[(kind.name, kind.extra, ", ".join(kind.missing())) for kind in kinds().values()],
         parent=parent,
+        file=file,
     )
 
 
@@ -337,16 +345,20 @@ async def submit(request: Request) -> Response:
     text = form["recipe"].replace("\r\n", "\n")
     parent = _number(form["parent"])
     priority = form["priority"] or "normal"
+    file = {name: form[name] for name in _FILE} if form["repo"] else {}
     try:
+        begun = await _read_file(request, file) if file else None
         if form["act"] == "check":
-            await web.call(request, submitting.check, text, parent)
-            return shell.render(request, "compute/new.html", _new(text, parent, priority=priority, is_good=True))
-        made = await web.call(request, submitting.submit, text=text, priority=priority, parent_id=parent)
+            await web.call(request, submitting.check, text, parent, begun)
+            return shell.render(request, "compute/new.html", _new(text, parent, file, priority=priority, is_good=True))
+        made = await web.call(
+            request, submitting.submit, text=text, priority=priority, parent_id=parent, begun_from=begun
+        )
     except BadRecipe as bad:
-        page = _new(text, parent, priority=priority, problems=bad.problems)
+        page = _new(text, parent, file, priority=priority, problems=bad.problems)
         return shell.render(request, "compute/new.html", page, status=422)
     except BadRunRequest as bad_request:
-        page = _new(text, parent, problem=bad_request)
+        page = _new(text, parent, file, problem=bad_request)
         return shell.render(request, "compute/new.html", page, status=400)
     return shell.redirect(request, f"/runs/{made.id}", flash="runs.flash_submitted")
 

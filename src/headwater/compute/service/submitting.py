@@ -66,8 +66,11 @@ def submit(
     revision: str | None = None,
     priority: str = "normal",
     parent_id: int | None = None,
+    begun_from: Source | None = None,
 ) -> Run:
     """Put a run into the queue: of a recipe's text, or of a file in a repository.
+
+    ``begun_from`` is where a text was taken from: it is that file where nothing was changed, and as private as it is in any case.
 
     Raises:
         BadRecipe: with every problem there is; nothing was kept.
@@ -80,19 +83,22 @@ def submit(
     if PRIORITIES[priority] > 0 and not actor.is_site_admin:
         raise PriorityNotAllowed
     source = read_source(site, actor, text=text, repo=repo, path=path, revision=revision)
-    recipe, found = _look_into(site, actor, source.text, of_private=_is_of_private(site, actor, source, parent_id))
+    if begun_from is not None and begun_from.text == source.text:
+        source = begun_from
+    of_private = _is_of_private(site, actor, (source, begun_from), parent_id)
+    recipe, found = _look_into(site, actor, source.text, of_private=of_private)
     return site.db.write(
         _keep, actor, recipe, source, found, PRIORITIES[priority], parent_id, site.settings.of(ComputeSettings)
     )
 
 
-def _is_of_private(site: Site, actor: Actor, source: Source, parent_id: int | None) -> bool:
-    """Whether the recipe stands in a private repository, or is a changed one of a run that is private.
+def _is_of_private(site: Site, actor: Actor, sources: Sequence[Source | None], parent_id: int | None) -> bool:
+    """Whether the recipe comes from a private repository, or is a changed one of a run that is private.
 
     Raises:
         RunNotFound
     """
-    if source.repo is not None and source.repo.is_private:
+    if any(one is not None and one.repo is not None and one.repo.is_private for one in sources):
         return True
     return parent_id is not None and site.db.read(run_access.get, actor, parent_id, Action.READ).is_private
 
@@ -113,7 +119,9 @@ def _require_hand(actor: Actor) -> None:
         raise accounts.NotAllowed(f"The token {limits.name!r} may not write anything. Use one that may.")
 
 
-def check(site: Site, actor: Actor, text: str, parent_id: int | None = None) -> Recipe:
+def check(
+    site: Site, actor: Actor, text: str, parent_id: int | None = None, begun_from: Source | None = None
+) -> Recipe:
     """All of ``submit`` but the run.
 
     Raises:
@@ -121,7 +129,7 @@ def check(site: Site, actor: Actor, text: str, parent_id: int | None = None) -> 
     """
     if actor.account_id is None:
         raise accounts.NotSignedIn
-    return _look_into(site, actor, text, of_private=_is_of_private(site, actor, Source(text), parent_id))[0]
+    return _look_into(site, actor, text, of_private=_is_of_private(site, actor, (begun_from,), parent_id))[0]
 
 
 def _look_into(site: Site, actor: Actor, text: str, *, of_private: bool = False) -> tuple[Recipe, _Found]:
