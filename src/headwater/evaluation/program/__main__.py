@@ -37,6 +37,7 @@ def main() -> None:
                 "harness": asking.harness(),
                 "n_items": told.n_items,
                 "seconds": round(found["seconds"], 3),
+                "cpu_s": round(found["cpu_s"], 3),
                 "is_cut": told.is_cut,
                 "scores": told.rows,
             }
